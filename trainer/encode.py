@@ -1,0 +1,210 @@
+"""From texts to vectors with a finished encoder: one text a row, few shapes, input order kept."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from schemas.tokens import load_tokenizer, max_length, pad_id, truncate
+from trainer.encoders.bert import BertEncoder
+from trainer.encoders.weights import load_encoder
+from trainer.pooling import Pooling, normalize, pool
+
+LENGTHS = 6  # row lengths, and so compilations, at most (and one more for a few texts alone)
+FEW = 8  # rows of the batch for a few texts alone, such as one query
+TOKENIZED_AT_ONCE = 1024  # the library's own encodings take kilobytes a text; ids are kept, they are not
+IN_FLIGHT = 2  # batches whose results are not yet fetched, so that the device never waits for the host
+
+
+class TextEncoder:
+    """An encoder with its tokenizer and pooling: all it takes from a text to its vector."""
+
+    def __init__(
+        self,
+        encoder: BertEncoder,
+        tokenizer: Tokenizer,
+        *,
+        limit: int,
+        pooling: Pooling = "mean",
+        unit_length: bool = True,
+    ):
+        """`limit` is the most tokens of a text, special ones included; longer texts are cut."""
+        self.graphdef, variables = nnx.split(encoder)
+        self.params = nnx.to_pure_dict(variables)
+        self.tokenizer = tokenizer
+        self.limit = limit
+        self.pooling: Pooling = pooling
+        self.unit_length = unit_length
+        self.dimensions = encoder.config.hidden_size
+
+    @classmethod
+    def open(cls, folder: str | Path, *, dtype: Any = jnp.float32) -> TextEncoder:
+        """Reads an encoder folder as sentence-transformers and we write them.
+
+        Without a `modules.json` vectors are means of unit length. Raises FileNotFoundError or
+        ValueError, in one line, when a file is missing or asks for what is not supported.
+        """
+        folder = Path(folder)
+        pooling, unit_length = read_head(folder)
+        return cls(
+            load_encoder(folder, dtype=dtype),
+            load_tokenizer(folder),
+            limit=max_length(folder),
+            pooling=pooling,
+            unit_length=unit_length,
+        )
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_tokens: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """float32[n, D], row i for text i.
+
+        `batch_tokens` is the size of a batch, padding included (None: what suits the device);
+        `progress` is called with the number of texts done.
+        """
+        if batch_tokens is None:  # a CPU is fastest when a batch's activations stay in its cache
+            batch_tokens = 2048 if jax.default_backend() == "cpu" else 32768
+        ids = self._tokenize(texts)
+        vectors = np.empty((len(ids), self.dimensions), np.float32)
+        waiting: deque[tuple[NDArray[np.intp], jax.Array]] = deque()
+        done = 0
+
+        def fetch() -> None:
+            nonlocal done
+            members, result = waiting.popleft()
+            vectors[members] = np.asarray(result)[: len(members)]
+            done += len(members)
+            if progress is not None:
+                progress(done)
+
+        padding = pad_id(self.tokenizer)
+        sizes = np.array([len(text) for text in ids], np.int64)
+        for members, shape in plan_rows(sizes, row_lengths(self.limit), batch_tokens):
+            tokens = np.full(shape, padding, np.int32)
+            for row, member in enumerate(members):
+                tokens[row, : sizes[member]] = ids[member]
+            lengths = np.zeros(shape[0], np.int32)
+            lengths[: len(members)] = sizes[members]
+            result = _embed_rows(
+                self.params, tokens, lengths, self.graphdef, self.pooling, self.unit_length
+            )
+            waiting.append((members, result))
+            if len(waiting) > IN_FLIGHT:
+                fetch()
+        while waiting:
+            fetch()
+        return vectors
+
+    def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        ids = []
+        for start in range(0, len(texts), TOKENIZED_AT_ONCE):
+            chunk = list(texts[start : start + TOKENIZED_AT_ONCE])
+            for encoding in self.tokenizer.encode_batch_fast(chunk):
+                ids.append(np.array(truncate(encoding.ids, self.limit), np.int32))
+        return ids
+
+
+def row_lengths(limit: int) -> tuple[int, ...]:
+    """The few lengths rows may have: from `limit` down by 5/8 at a time, in multiples of 8.
+
+    >>> row_lengths(256)
+    (24, 40, 64, 104, 160, 256)
+    """
+    lengths = [limit]
+    while len(lengths) < LENGTHS and lengths[-1] > 16:
+        lengths.append(round(lengths[-1] * 5 / 64) * 8)
+    return tuple(reversed(lengths))
+
+
+def plan_rows(
+    sizes: NDArray[np.int64], lengths: Sequence[int], batch_tokens: int
+) -> Iterator[tuple[NDArray[np.intp], tuple[int, int]]]:
+    """Which texts go together: (their indexes, (rows, row length)) for each batch.
+
+    Longest first, so that memory runs out at once or never, and the rows a length leaves over are
+    filled with the next shorter texts: only the last batch has empty rows.
+    """
+    order = np.argsort(-sizes, kind="stable")
+    start = 0
+    while start < len(order):
+        length = next(n for n in lengths if n >= sizes[order[start]])
+        rows = max(FEW, batch_tokens // length // FEW * FEW)
+        if len(order) - start <= FEW:
+            rows = FEW
+        yield order[start : start + rows], (rows, length)
+        start += rows
+
+
+def read_head(folder: Path) -> tuple[Pooling, bool]:
+    """What stands on the encoder by `modules.json`: its pooling, and whether vectors get unit length.
+
+    Raises ValueError for a module or a pooling that would change the vectors in a way not
+    supported here; leaving it out would give other vectors without a word.
+    """
+    if not (folder / "modules.json").is_file():
+        return "mean", True
+    modules = json.loads((folder / "modules.json").read_text())
+    pooling: Pooling = "mean"
+    unit_length = False
+    for module in modules:
+        kind = module["type"].rpartition(".")[2]
+        if kind == "Pooling":
+            pooling = _read_pooling(folder / module["path"] / "config.json")
+        elif kind == "Normalize":
+            unit_length = True
+        elif kind != "Transformer":
+            raise ValueError(
+                f"{folder / 'modules.json'} lists {kind}; expected Transformer, Pooling and Normalize alone; "
+                "choose an encoder without it"
+            )
+    return pooling, unit_length
+
+
+def _read_pooling(path: Path) -> Pooling:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; expected the pooling that modules.json lists; fetch it again")
+    document = json.loads(path.read_text())
+    switches = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    # Newer sentence-transformers name the mode; older ones have a switch for each.
+    on = [switches.get(k, k) for k, value in document.items() if k.startswith("pooling_mode_") and value is True]
+    found = document.get("pooling_mode") or (on[0] if len(on) == 1 else on)
+    if found == "mean":
+        return "mean"
+    if found == "cls":
+        return "cls"
+    raise ValueError(f"{path}: pooling is {found!r}; expected mean or cls alone; choose another encoder")
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "pooling", "unit_length"))
+def _embed_rows(
+    params: dict[str, Any],
+    tokens: jax.Array,
+    lengths: jax.Array,
+    graphdef: nnx.GraphDef,
+    pooling: Pooling,
+    unit_length: bool,
+) -> jax.Array:
+    """int32[R, L] ids and int32[R] lengths, one text a row → float32[R, D]; zero for an empty row."""
+    rows, width = tokens.shape
+    places = jnp.arange(width)
+    filled = places < lengths[:, None]
+    segments = jnp.where(filled, jnp.arange(1, rows + 1)[:, None], 0)
+    positions = jnp.where(filled, places, 0)
+    hidden = nnx.merge(graphdef, params)(tokens, segments, positions)
+    vectors = pool(hidden, segments, positions, rows, pooling)
+    return normalize(vectors) if unit_length else vectors
