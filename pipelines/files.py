@@ -24,7 +24,7 @@ class InputFile(NamedTuple):
     bytes: int
 
 
-class UnreadableFile(ValueError):
+class UnreadableFileError(ValueError):
     """One line that names the file, what is wrong with it and what to do."""
 
 
@@ -34,9 +34,14 @@ class _Format(NamedTuple):
     decompressor: Callable[[], Any]
 
 
-# Reddit's dumps use zstd windows of up to 2 GiB, which the library refuses unless told.
+def _zstd_stream() -> Any:
+    # Reddit's dumps use windows of up to 2 GiB, which the library refuses unless told. The streams of
+    # one ZstdDecompressor share its state, so each file has its own.
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+
+
 _FORMATS = {
-    ".zst": _Format("zstd", b"\x28\xb5\x2f\xfd", zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj),
+    ".zst": _Format("zstd", b"\x28\xb5\x2f\xfd", _zstd_stream),
     ".bz2": _Format("bzip2", b"BZh", bz2.BZ2Decompressor),
     ".xz": _Format("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor),
     ".gz": _Format("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
@@ -67,13 +72,13 @@ def read_lines(path: str) -> Iterator[list[bytes]]:
     """The lines of a plain or compressed file, in blocks of about a megabyte, without line ends.
 
     Compression goes by the file's ending and is checked against its first bytes.
-    Raises UnreadableFile when the file cannot be read to its end.
+    Raises UnreadableFileError when the file cannot be read to its end.
     """
     try:
         with open_raw(path) as file:
             yield from _split_lines(path, _decompress(path, file))
     except (OSError, BeamIOError) as error:
-        raise UnreadableFile(f"{path}: cannot be read ({error})") from None
+        raise UnreadableFileError(f"{path}: cannot be read ({error})") from None
 
 
 def _decompress(path: str, file: IO[bytes]) -> Iterator[bytes]:
@@ -86,7 +91,9 @@ def _decompress(path: str, file: IO[bytes]) -> Iterator[bytes]:
     first = True
     while chunk := file.read(CHUNK_BYTES):
         if first and not chunk.startswith(format_.magic):
-            raise UnreadableFile(f"{path}: not a {format_.name} file, as its name says; rename it or fetch it again")
+            raise UnreadableFileError(
+                f"{path}: not a {format_.name} file, as its name says; rename it or fetch it again"
+            )
         first = False
         try:
             while chunk:
@@ -98,9 +105,9 @@ def _decompress(path: str, file: IO[bytes]) -> Iterator[bytes]:
                 yield stream.decompress(chunk)
                 chunk = stream.unused_data if stream.eof else b""
         except (OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError) as error:
-            raise UnreadableFile(f"{path}: damaged {format_.name} data ({error}); fetch it again") from None
+            raise UnreadableFileError(f"{path}: damaged {format_.name} data ({error}); fetch it again") from None
     if not stream.eof:
-        raise UnreadableFile(f"{path}: the {format_.name} data ends too early; fetch it again")
+        raise UnreadableFileError(f"{path}: the {format_.name} data ends too early; fetch it again")
 
 
 def _split_lines(path: str, chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
@@ -115,7 +122,7 @@ def _split_lines(path: str, chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
         rest = [lines.pop()]
         size = len(rest[0])
         if size > MAX_LINE_BYTES:
-            raise UnreadableFile(f"{path}: a line of over {MAX_LINE_BYTES:,} bytes; expected one record a line")
+            raise UnreadableFileError(f"{path}: a line of over {MAX_LINE_BYTES:,} bytes; expected one record a line")
         if lines:
             yield lines
     if size:

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
 from numpy.typing import NDArray
 
 from pipelines.dedup import make_entry
@@ -49,7 +49,7 @@ COMPRESSION_GUESS = 8
 MAX_CELL_BITS = 14
 
 
-class JobFailed(RuntimeError):
+class JobError(RuntimeError):
     """The job ran and wrote nothing; the message says why, a line for each cause."""
 
 
@@ -110,7 +110,8 @@ def build(pipeline: beam.Pipeline, job: Job, files: list[InputFile], staging: st
     pairs = raw["pairs"] | counted("Filter", ApplyFilters(job.source.filters))  # Pair
     cells = (
         pairs.main
-        | "Key" >> beam.Map(key_by_cell, job.source.test_fraction, job.seed, cell_bits(files))  # ((dataset, cell), entry)
+        | "Key"
+        >> beam.Map(key_by_cell, job.source.test_fraction, job.seed, cell_bits(files))  # ((dataset, cell), entry)
         | "GroupByCell" >> beam.GroupByKey()  # ((dataset, cell), [entry])
         | counted("WriteCells", write_cell, staging, AsSingleton(_test_texts(pairs.main, job)))  # CellFile
     )
@@ -138,7 +139,7 @@ class _ReadPairs(beam.PTransform):
         super().__init__()
         self._job = job
 
-    def expand(self, files: beam.PCollection) -> dict[str, beam.PCollection]:  # type: ignore[override]
+    def expand(self, files: PCollection) -> dict[str, PCollection]:  # type: ignore[override]
         outcomes = self._job.source.read_pairs(files, self._job.datasets)
         return {
             "pairs": outcomes.pairs,
@@ -156,18 +157,20 @@ def key_by_cell(pair: Pair, test_fraction: float, seed: int, bits: int) -> tuple
 def cell_bits(files: list[InputFile]) -> int:
     """Bits of the cells' prefix, so that one cell is easily held in memory. It never shows in the output."""
     plain = sum(
-        file.bytes * (COMPRESSION_GUESS if file.path.endswith((".zst", ".bz2", ".xz", ".gz")) else 1)
-        for file in files
+        file.bytes * (COMPRESSION_GUESS if file.path.endswith((".zst", ".bz2", ".xz", ".gz")) else 1) for file in files
     )
     return min(max((plain // CELL_INPUT_BYTES).bit_length(), 1), MAX_CELL_BITS)
 
 
-def _test_texts(pairs: beam.PCollection, job: Job) -> beam.PCollection:
+def _test_texts(pairs: PCollection, job: Job) -> Any:
     """Sorted fingerprints of all texts in the test split, if the source asks for them."""
     wanted = job.source.drop_train_texts_in_test and job.source.test_fraction > 0
     return (
         pairs
-        | "TestTexts" >> beam.FlatMap(lambda pair, share: _fingerprints_in_test(pair, share) if wanted else (), job.source.test_fraction)
+        | "TestTexts"
+        >> beam.FlatMap(
+            lambda pair, share: _fingerprints_in_test(pair, share) if wanted else (), job.source.test_fraction
+        )
         | "UniqueTestTexts" >> beam.CombineGlobally(UniqueFingerprints())
     )
 
@@ -209,7 +212,9 @@ def finish(
     bad_files: list[str],
 ) -> None:
     """Write each manifest, or leave the reasons why there is none in `staging`."""
-    manifests = [] if bad_files else [_manifest(job, info, files, dict(tallies), cells, shards) for info in job.datasets]
+    manifests = (
+        [] if bad_files else [_manifest(job, info, files, dict(tallies), cells, shards) for info in job.datasets]
+    )
     problems = sorted(bad_files)
     if manifests and not shards:
         drops = {reason: records for (_, _, reason), records in sorted(tallies) if reason}
@@ -269,7 +274,7 @@ def run(job: Job) -> list[Manifest]:
     """Run the job to its end and return the manifests it wrote.
 
     Raises FileNotFoundError for inputs that are not there, FileExistsError for an output that is
-    complete, OSError for one that cannot be written, and JobFailed when the job wrote nothing.
+    complete, OSError for one that cannot be written, and JobError when the job wrote nothing.
     """
     if google_crc32c.implementation != "c":
         raise RuntimeError("google-crc32c runs in pure Python here, hundreds of times slower; install its binary wheel")
@@ -289,7 +294,7 @@ def run(job: Job) -> list[Manifest]:
         with open_raw(f"{staging}/problems.json") as file:
             problems = orjson.loads(file.read())
         if problems:
-            raise JobFailed("\n".join(problems))
+            raise JobError("\n".join(problems))
         return [_load(folder) for folder in folders]
     finally:
         FileSystems.delete([staging])

@@ -115,9 +115,7 @@ def _write_cell_file(dataset: str, split: str, cell: int, entries: list[Entry], 
         file.write(np.array([len(framed) for framed in frames], "<u4").tobytes())
         file.write(np.array([entry.fingerprint for entry in entries], "<u8").tobytes())
     lengths = np.array([entry.characters for entry in entries], np.int64)
-    anchor, positive = (
-        tuple(np.histogram(side, [*HISTOGRAM_EDGES, np.inf])[0].tolist()) for side in lengths.T
-    )
+    anchor, positive = (tuple(np.histogram(side, [*HISTOGRAM_EDGES, np.inf])[0].tolist()) for side in lengths.T)
     return CellFile(dataset, split, cell, path, len(entries), len(data), (anchor, positive))
 
 
@@ -176,7 +174,9 @@ def write_shard_task(task: ShardTask, staging: str, folder: str) -> WrittenShard
             ends = np.concatenate([[0], np.cumsum(block.lengths, dtype=np.int64)])
             chosen = slice(piece.first, piece.end)
             yield Block(
-                block.data[ends[piece.first] : ends[piece.end]], block.lengths[chosen], block.fingerprints[chosen]
+                block.data[ends[piece.first] : ends[piece.end]],
+                block.lengths[chosen],
+                block.fingerprints[chosen],
             )
 
     shard = write_shard(

@@ -139,7 +139,12 @@ class BatchPlan:
 
 
 def plan_batches(
-    mixture: Mixture, data: str | Path, *, batch_size: int | None = None, seed: int | None = None, split: str = TRAIN
+    mixture: Mixture,
+    data: str | Path,
+    *,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    split: str = TRAIN,
 ) -> BatchPlan:
     """The plan of a mixture over the datasets in folder `data`.
 
@@ -160,7 +165,10 @@ def plan_batches(
             for entry in mixture.datasets
         ),
         schedule=make_schedule(
-            [entry.weight for entry in mixture.datasets], batch_size=batch_size, slots=mixture.batch.slots, seed=seed
+            [entry.weight for entry in mixture.datasets],
+            batch_size=batch_size,
+            slots=mixture.batch.slots,
+            seed=seed,
         ),
         batch_size=batch_size,
         content_hash=hashlib.sha256(repr(content).encode()).hexdigest(),

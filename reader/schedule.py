@@ -165,12 +165,13 @@ def schedule_slots(quotas: Sequence[int], period: int, slots: int, seed: int) ->
     def entry(task: int, turn: int) -> tuple[int, tuple[int, int, int, int], int, int]:
         """(release, PD² priority, task, turn) of a task's turn-th run, counted from 1."""
         quota = quotas[task]
-        deadline = -(-turn * period // quota)
+        deadline = _ceil_div(turn * period, quota)
         overlaps = turn * period % quota != 0
         group = 0
         if 2 * quota >= period and quota < period:
             idle = period - quota
-            group = -(-(-(-deadline * idle // period)) * period // idle)
+            filled = _ceil_div(deadline * idle, period)
+            group = _ceil_div(filled * period, idle)
         return (turn - 1) * period // quota, (deadline, -overlaps, -group, ties[task]), task, turn
 
     waiting = [entry(task, 1) for task in range(len(quotas))]
@@ -189,8 +190,16 @@ def schedule_slots(quotas: Sequence[int], period: int, slots: int, seed: int) ->
     return table
 
 
+def _ceil_div(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
+
+
 def _finish(
-    datasets: NDArray[np.int64], rows: NDArray[np.int64], shares: dict[int, Fraction], count: int, batch_size: int
+    datasets: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    shares: dict[int, Fraction],
+    count: int,
+    batch_size: int,
 ) -> Schedule:
     period = len(datasets)
     step_of = np.repeat(np.arange(period), datasets.shape[1])

@@ -40,9 +40,7 @@ def _example_class() -> Any:
             type_name=f".tensorflow.{name}List",
             oneof_index=0,
         )
-    features = message(
-        "Features", ("feature", 1, many, _FIELD.TYPE_MESSAGE, ".tensorflow.Features.FeatureEntry")
-    )
+    features = message("Features", ("feature", 1, many, _FIELD.TYPE_MESSAGE, ".tensorflow.Features.FeatureEntry"))
     entry = message(
         "FeatureEntry",
         ("key", 1, one, _FIELD.TYPE_STRING, None),

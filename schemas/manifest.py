@@ -51,6 +51,12 @@ class Split:
     """Records between two entries of the window indexes."""
     shards: tuple[Shard, ...]
 
+    def __post_init__(self) -> None:
+        # The content hash covers the shards' own counts, so the sums must be theirs.
+        for name, found in (("records", self.records), ("bytes", self.bytes)):
+            if found != (expected := sum(getattr(shard, name) for shard in self.shards)):
+                raise ValueError(f"a split of {found} {name}, whose shards hold {expected}")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -150,7 +156,7 @@ class Manifest:
                 folder=folder,
             )
             found_hash = document["content_hash"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{where}: damaged ({error}); make the dataset again") from None
         if manifest.content_hash != found_hash:
             raise ValueError(f"{where}: the content hash does not match what it lists; make the dataset again")
@@ -226,4 +232,3 @@ def _verify_shard(path: Path, shard: Shard) -> Iterator[str]:
             yield f"{file}: missing; make the dataset again"
         elif (found := checksum(file)) != digest:
             yield f"{file}: damaged (sha256 {found[:12]}…, expected {digest[:12]}…); make the dataset again"
-

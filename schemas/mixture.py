@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Mixture:
         data = path.read_bytes()
         try:
             document = orjson.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-        except (orjson.JSONDecodeError, gzip.BadGzipFile, EOFError) as error:
+        except (orjson.JSONDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise ValueError(f"{path}: not JSON ({error}); expected a data_config.json") from None
         try:
             return cls.from_json(document)

@@ -24,9 +24,7 @@ class PackedTexts(NamedTuple):
     """Texts cut to make the pack fit."""
 
 
-def pack_texts(
-    texts: Sequence[Sequence[int] | None], *, rows: int, row_tokens: int, pad_id: int
-) -> PackedTexts:
+def pack_texts(texts: Sequence[Sequence[int] | None], *, rows: int, row_tokens: int, pad_id: int) -> PackedTexts:
     """Lay texts out in rows, the longest first, each in the fullest row that still takes it.
 
     `texts` are token ids with their special tokens, [P * T] in (pair, slot) order; None is a text
@@ -40,7 +38,11 @@ def pack_texts(
     placed = _place(np.minimum(lengths, limit), rows, row_tokens)
     assert placed is not None  # _greatest_limit tried it
     shape = (rows, row_tokens)
-    tokens, segments, positions = np.full(shape, pad_id, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    tokens, segments, positions = (
+        np.full(shape, pad_id, np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.int32),
+    )
     for number, row, start in zip(there, *placed, strict=True):
         ids = truncate(texts[number] or (), limit)
         where = (row, slice(start, start + len(ids)))

@@ -95,9 +95,7 @@ def _masked_crc(data: bytes) -> int:
 def frame(record: bytes) -> bytes:
     """A record as it stands in a TFRecord file."""
     length = struct.pack("<Q", len(record))
-    return b"".join(
-        (length, struct.pack("<I", _masked_crc(length)), record, struct.pack("<I", _masked_crc(record)))
-    )
+    return b"".join((length, struct.pack("<I", _masked_crc(length)), record, struct.pack("<I", _masked_crc(record))))
 
 
 def unframe(data: bytes, *, where: str, first: int = 0) -> list[bytes]:
@@ -176,7 +174,9 @@ def encode_index(ends: NDArray[np.uint64], window: int) -> bytes:
     """The bytes of a window index, from the offset of every record followed by the shard's length."""
     records = len(ends) - 1
     offsets = np.append(ends[:-1][::window], ends[-1])
-    return INDEX_HEADER.pack(INDEX_MAGIC, INDEX_VERSION, window, records, int(ends[-1])) + offsets.astype("<u8").tobytes()
+    return (
+        INDEX_HEADER.pack(INDEX_MAGIC, INDEX_VERSION, window, records, int(ends[-1])) + offsets.astype("<u8").tobytes()
+    )
 
 
 def decode_index(data: bytes, *, where: str) -> Index:
@@ -186,9 +186,12 @@ def decode_index(data: bytes, *, where: str) -> Index:
     magic, version, window, records, length = INDEX_HEADER.unpack_from(data)
     if magic != INDEX_MAGIC or version != INDEX_VERSION or not window:
         raise ValueError(f"{where}: not a window index of version {INDEX_VERSION}; make the dataset again")
-    offsets = np.frombuffer(data, "<u8", offset=INDEX_HEADER.size).astype(np.uint64)
-    if len(offsets) != -(-records // window) + 1 or int(offsets[-1]) != length:
+    entries = -(-records // window) + 1
+    if len(data) != INDEX_HEADER.size + 8 * entries:
         raise ValueError(f"{where}: the window index is cut short or damaged; make the dataset again")
+    offsets = np.frombuffer(data, "<u8", offset=INDEX_HEADER.size).astype(np.uint64)
+    if offsets[0] != 0 or int(offsets[-1]) != length or (offsets[1:] <= offsets[:-1]).any():
+        raise ValueError(f"{where}: the window index is damaged; make the dataset again")
     return Index(window, records, offsets)
 
 
@@ -208,15 +211,16 @@ class _AtomicFile:
         self._path, self._temporary = path, f"{path}.{os.getpid()}.tmp"
 
     def __enter__(self) -> IO[bytes]:
-        self._file = open(self._temporary, "wb")  # noqa: SIM115  closed in __exit__
+        self._file = open(self._temporary, "wb")
         return self._file
 
     def __exit__(self, kind: object, *_: object) -> None:
-        with self._file:
+        try:
+            with self._file:
+                if kind is None:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
             if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        if kind is None:
-            os.replace(self._temporary, self._path)
-        else:
-            os.unlink(self._temporary)
+                os.replace(self._temporary, self._path)
+        finally:
+            Path(self._temporary).unlink(missing_ok=True)  # renamed by now, unless something failed

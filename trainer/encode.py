@@ -100,9 +100,7 @@ class TextEncoder:
                 tokens[row, : sizes[member]] = ids[member]
             lengths = np.zeros(shape[0], np.int32)
             lengths[: len(members)] = sizes[members]
-            result = _embed_rows(
-                self.params, tokens, lengths, self.graphdef, self.pooling, self.unit_length
-            )
+            result = _embed_rows(self.params, tokens, lengths, self.graphdef, self.pooling, self.unit_length)
             waiting.append((members, result))
             if len(waiting) > IN_FLIGHT:
                 fetch()

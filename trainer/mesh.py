@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -14,7 +14,7 @@ DATA = "data"
 Tree = TypeVar("Tree")
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """One axis over the devices (None: all of all hosts).
 
     Its type is Auto, so that the compiler places intermediates: `jax.make_mesh` defaults to
@@ -36,13 +36,17 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
         below = packs // devices * devices
         near = " or ".join(str(n * pairs * hosts) for n in (below, below + devices) if n)
         raise ValueError(
-            f"batch_size {packs * pairs * hosts} is {packs * hosts} packs of {pairs} pairs; expected a multiple "
-            f"of the {mesh.devices.size} devices; the nearest batch sizes that divide: {near}"
+            f"batch_size {packs * pairs * hosts} is {packs * hosts} packs of {pairs} pairs; "
+            f"expected a multiple of the {mesh.devices.size} devices; "
+            f"the nearest batch sizes that divide: {near}"
         )
     sharding = NamedSharding(mesh, PartitionSpec(DATA))
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch)
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """The tree with a whole copy of every array on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """The tree with a whole copy of every array on every device.
+
+    Copies, always: a step donates its state, and an array shared with the original would go too.
+    """
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)

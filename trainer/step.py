@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from schemas.batch import Batch
 from trainer.config import TrainConfig
@@ -58,10 +59,11 @@ def init_state(encoder: BertEncoder, config: TrainConfig) -> tuple[nnx.GraphDef,
     )
 
 
-def learning_rate(config: TrainConfig, step: jax.Array | int) -> jax.Array:
+def learning_rate(config: TrainConfig, step: ArrayLike) -> jax.Array:
     """Rate of the update that follows `step` steps: linear from 0, then linear to 0; float32."""
     warmup, last = config.optimizer.warmup_steps, config.schedule_steps
-    rising = (step / warmup) if warmup else 1.0
+    step = jnp.asarray(step)
+    rising = step / warmup if warmup else 1.0
     falling = (last - step) / max(last - warmup, 1)
     return config.optimizer.learning_rate * jnp.clip(jnp.minimum(rising, falling), 0.0, 1.0)
 
@@ -124,8 +126,8 @@ def batch_loss(
     return contrastive_loss(
         embeddings,
         present,
-        batch.fingerprints.reshape(size, slots, 2),
-        batch.clusters.reshape(size, 2),
+        jnp.reshape(batch.fingerprints, (size, slots, 2)),
+        jnp.reshape(batch.clusters, (size, 2)),
         scale=config.loss.scale,
         symmetric=config.loss.symmetric,
         mask_false_negatives=config.loss.mask_false_negatives,
@@ -153,7 +155,7 @@ def train_step(
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     metrics |= {
         "loss": loss,
-        "gradient_norm": optax.global_norm(gradients),
+        "gradient_norm": optax.tree.norm(gradients),
         "learning_rate": learning_rate(config, state.step),
     }
     params: Params = optax.apply_updates(state.params, updates)  # pyright: ignore[reportAssignmentType]
@@ -170,7 +172,5 @@ def jit_train_step(
 
     Where the batch's packs lie decides where they are computed: see `trainer.mesh`.
     """
-    step = functools.partial(
-        train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling
-    )
+    step = functools.partial(train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling)
     return jax.jit(step, donate_argnums=0)

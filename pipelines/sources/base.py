@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
-import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile
 from pipelines.filters import Filter
@@ -24,35 +26,35 @@ class DatasetInfo(NamedTuple):
 class Outcomes(NamedTuple):
     """What a source's transform gives."""
 
-    pairs: beam.PCollection
+    pairs: PCollection
     """of Pair"""
-    tallies: tuple[beam.PCollection, ...]
+    tallies: tuple[PCollection, ...]
     """of pipelines.funnel.Tally"""
-    bad_files: tuple[beam.PCollection, ...]
+    bad_files: tuple[PCollection, ...]
     """of str: one line for each input that could not be read to its end"""
 
 
-class Source(Protocol):
-    """A frozen dataclass: its fields are the command's options, its docstring the help text."""
+@dataclass(frozen=True)
+class Source(ABC):
+    """A raw format. Fields of the subclass are its command's options, its docstring is the help text."""
+
+    test_fraction: float = 0.0
+    """Share of the groups that is held out."""
 
     datasets: ClassVar[tuple[DatasetInfo, ...]]
-    drop_train_texts_in_test: ClassVar[bool]
+    """What the source writes."""
+    drop_train_texts_in_test: ClassVar[bool] = False
     """Whether a train pair goes when one of its texts stands in the test split."""
-
-    @property
-    def test_fraction(self) -> float:
-        """Share of the groups that is held out."""
-        ...
 
     @property
     def filters(self) -> tuple[Filter, ...]:
         """Applied to each pair, in order."""
-        ...
+        return ()
 
+    @abstractmethod
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
         """The raw files. Raises FileNotFoundError naming what is missing."""
-        ...
 
-    def read_pairs(self, files: beam.PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    @abstractmethod
+    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
         """From paths to pairs of `datasets`, which may be renamed."""
-        ...

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
+from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile, open_raw
 from pipelines.filters import Filter, LengthRule, same_text
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes
+from pipelines.sources.base import DatasetInfo, Outcomes, Source
 from schemas.pair import Pair
 
 LEFT_OUT_FOLDERS = frozenset({"_vendor", "test", "tests", "__pycache__"})
@@ -47,7 +47,7 @@ class Function(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Docstrings:
+class Docstrings(Source):
     """Python source trees: first sentence of a docstring → code, and → rest of the docstring.
 
     Without --input: the packages installed in the running environment.
@@ -104,7 +104,7 @@ class Docstrings:
             raise FileNotFoundError(f"no Python file in {', '.join(map(str, roots))}")
         return sorted(found)
 
-    def read_pairs(self, files: beam.PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def read_pairs(self, files: PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
         code, body = (dataset.name for dataset in datasets)
         pairs = files | counted("ReadDocstrings", read_docstrings, code, body)
         return Outcomes(pairs.main, tallies=(pairs[TALLIES],), bad_files=(pairs[BAD_FILES],))

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import apache_beam as beam
 import orjson
+from apache_beam.pvalue import PCollection
 
-from pipelines.files import InputFile, UnreadableFile, match_files, read_lines
-from pipelines.filters import Filter
+from pipelines.files import InputFile, UnreadableFileError, match_files, read_lines
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes
+from pipelines.sources.base import DatasetInfo, Outcomes, Source
 from schemas.pair import Pair
 
 DELETED = ("[deleted]", "[removed]")
@@ -38,7 +38,7 @@ class Comment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reddit:
+class Reddit(Source):
     """Reddit comment dumps (RC_*.zst, .bz2, .xz, .gz or plain ndjson): comment → reply."""
 
     min_characters: int = 9
@@ -50,8 +50,6 @@ class Reddit:
     test_fraction: float = 0.1
     """Share of the threads that is held out."""
 
-    drop_train_texts_in_test: ClassVar[bool] = False
-    filters: ClassVar[tuple[Filter, ...]] = ()
     datasets: ClassVar[tuple[DatasetInfo, ...]] = (
         DatasetInfo(
             name="reddit",
@@ -66,7 +64,7 @@ class Reddit:
     def __post_init__(self) -> None:
         if not 0 < self.min_characters <= self.max_characters:
             raise ValueError(
-                f"min_characters {self.min_characters} and max_characters {self.max_characters}: expected 0 < min <= max"
+                f"min_characters {self.min_characters}, max_characters {self.max_characters}; expected 0 < min <= max"
             )
         if self.depth < 1:
             raise ValueError(f"depth is {self.depth}; expected at least 1")
@@ -76,7 +74,7 @@ class Reddit:
             raise FileNotFoundError("reddit needs --input: the path or glob of comment dumps (RC_*.zst, …)")
         return match_files(inputs)
 
-    def read_pairs(self, files: beam.PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def read_pairs(self, files: PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
         dataset = datasets[0].name
         comments = files | counted("ReadComments", read_comments, dataset)
         pairs = (
@@ -84,9 +82,7 @@ class Reddit:
             | "GroupByThread" >> beam.GroupByKey()  # (thread, [Comment as JSON])
             | counted("PairReplies", pair_thread, dataset, self)
         )
-        return Outcomes(
-            pairs.main, tallies=(comments[TALLIES], pairs[TALLIES]), bad_files=(comments[BAD_FILES],)
-        )
+        return Outcomes(pairs.main, tallies=(comments[TALLIES], pairs[TALLIES]), bad_files=(comments[BAD_FILES],))
 
 
 def read_comments(path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
@@ -99,7 +95,7 @@ def read_comments(path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read 
                 yield Read(dataset)
                 parsed = parse_comment(line)
                 yield Drop(dataset, "read", parsed) if isinstance(parsed, str) else parsed
-    except UnreadableFile as error:
+    except UnreadableFileError as error:
         yield BadFile(str(error))
 
 

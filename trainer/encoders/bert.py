@@ -61,9 +61,7 @@ class BertConfig:
         fields = dataclasses.fields(cls)
         missing = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in document]
         if missing:
-            raise ValueError(
-                f"config.json has no {missing[0]!r}; expected a Hugging Face BERT config; add the key"
-            )
+            raise ValueError(f"config.json has no {missing[0]!r}; expected a Hugging Face BERT config; add the key")
         given = {f.name: document[f.name] for f in fields if document.get(f.name) is not None}
         return cls(**given)
 
@@ -158,9 +156,7 @@ class Embeddings(nnx.Module):
 class Layer(nnx.Module):
     """Attention, then a two-layer perceptron; each with its residual and layer norm after."""
 
-    def __init__(
-        self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs):
         self.hidden_dropout = config.hidden_dropout_prob if dropout is None else dropout
         self.attention = Attention(config, dtype, param_dtype, dropout, rngs)
         self.attention_norm = _layer_norm(config, dtype, param_dtype, rngs)
@@ -180,9 +176,7 @@ class Layer(nnx.Module):
 class Attention(nnx.Module):
     """Multi-head self-attention in which a token sees the tokens of its own text alone."""
 
-    def __init__(
-        self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs):
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob if dropout is None else dropout

@@ -1,0 +1,70 @@
+# make setup | preprocess | train | evaluate | test | test-interop | lint | bench
+# Everything runs in .venv, which `make setup` makes; every other target sets it up first.
+
+PYTHON ?= python3
+RUN ?= quickstart
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+MINOR := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])')
+CONSTRAINTS := constraints/py$(MINOR).txt
+
+# The extras that a target needs, each installed once, in order of weight.
+setup: $(VENV)/.ready
+dev: $(VENV)/.ready-dev
+interop: $(VENV)/.ready-interop
+
+$(CONSTRAINTS):
+	@echo "pairstream runs on Python 3.11, 3.12 or 3.13; $(PYTHON) is $(MINOR): pass PYTHON=python3.12" >&2; exit 2
+
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[dev]'
+	@touch $@
+
+# torch comes first and through pip: its CPU build may lie in a wheel folder that pip alone is told of.
+$(VENV)/.ready-interop: $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) torch
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[dev,interop]'
+	@touch $@
+
+# make preprocess SOURCE=reddit INPUT='dumps/RC_2019-*.zst' OUTPUT=data/reddit [RUNNER=DataflowRunner] [ARGS=…]
+preprocess: setup
+	@test -n "$(SOURCE)" -a -n "$(OUTPUT)" || { \
+	  echo "usage: make preprocess SOURCE=reddit INPUT='dumps/RC_*.zst' OUTPUT=data/reddit [RUNNER=…] [ARGS=…]" >&2; exit 2; }
+	$(BIN)/pairstream preprocess $(SOURCE) $(if $(INPUT),--input $(foreach glob,$(INPUT),'$(glob)')) \
+	  --output '$(OUTPUT)' $(if $(RUNNER),--runner $(RUNNER)) $(ARGS)
+
+# make train [RUN=quickstart] [ARGS='--set steps=200']
+train: setup
+	$(BIN)/pairstream run $(RUN) $(ARGS)
+
+# make evaluate ENCODER=runs/quickstart/encoder DATA='data/docstrings/docstring_code'
+evaluate: setup
+	@test -n "$(ENCODER)" -a -n "$(DATA)" || { \
+	  echo "usage: make evaluate ENCODER=runs/quickstart/encoder DATA=data/docstrings/docstring_code [ARGS=…]" >&2; exit 2; }
+	$(BIN)/pairstream evaluate $(ENCODER) --retrieval $(DATA) $(ARGS)
+
+test: dev
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m 'not interop' $(ARGS)
+
+test-interop: interop
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m interop $(ARGS)
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: interop
+	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.run $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+.PHONY: setup dev interop preprocess train evaluate test test-interop lint bench clean

@@ -1,0 +1,7 @@
+"""`python -m pairstream` is `pairstream`."""
+
+import sys
+
+from pairstream.cli import main
+
+sys.exit(main())

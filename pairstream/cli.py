@@ -1,0 +1,83 @@
+"""The command line: finds the command, imports it alone, and turns its errors into one clear line.
+
+Exit status: 0 it worked, 1 it failed, 2 the call was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "sources": "list the sources that preprocess knows",
+    "preprocess": "raw files → shards and a manifest (Beam)",
+    "inspect": "look into a dataset or a shard",
+    "verify": "check every checksum of a dataset",
+    "plan": "what a mixture will draw: shares, epochs, coverage",
+    "batches": "what is in batch s: datasets and digest",
+    "train": "train an encoder (Flax)",
+    "evaluate": "score encoders on held-out pairs",
+    "encode": "lines of text → vectors",
+    "search": "find the nearest texts of a corpus",
+    "export": "checkpoint → encoder folder for sentence-transformers",
+    "run": "a run's whole road: corpus, base scores, training, scores, encoder",
+}
+
+_HELP = """usage: pairstream COMMAND …
+
+{commands}
+
+pairstream COMMAND --help explains one. For example:
+  pairstream preprocess reddit --input 'RC_2019-*.zst' --output data/reddit
+  pairstream search runs/quickstart/encoder --corpus data/docstrings/docstring_code "read a file line by line"
+
+PAIRSTREAM_TRACEBACK=1 shows where an error came from."""
+
+
+class UsageError(ValueError):
+    """The call was wrong: exit status 2."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        print(_HELP.format(commands="\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())))
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"pairstream {version('pairstream')}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _complain(f"unknown command {name!r}; expected one of: {', '.join(COMMANDS)}", 2)
+    try:
+        importlib.import_module(f"pairstream.{name}").main(rest)
+    except KeyboardInterrupt:
+        return _complain(f"{name}: interrupted; what was finished is kept, run the same command again", 130)
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("PAIRSTREAM_TRACEBACK"):
+            raise
+        if not isinstance(error, ValueError | OSError | RuntimeError):
+            raise  # a defect of ours: the traceback is what we need
+        return _complain(f"{name}: {one_line(error)}", 2 if isinstance(error, UsageError) else 1)
+    return 0
+
+
+def one_line(error: Exception) -> str:
+    """The error's own words, without what a Beam runner adds; a job's several causes keep their lines."""
+    message = re.sub(r" \[while running '[^\n]*'\]", "", str(error)).strip()
+    return message or type(error).__name__
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"pairstream {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,98 @@
+"""`pairstream plan`: what a mixture will draw, known before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from pairstream.arguments import parse, print_json
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Shares, epochs and coverage of each dataset, from the config's line counts alone.
+
+    For example: pairstream plan all_datasets_v4.data_config.json --batch-size 1024 --steps 100000
+    """
+
+    mixture: tyro.conf.Positional[Path]
+    """A data_config.json, gzipped or plain."""
+    data: Path | None = None
+    """Folder of preprocessed datasets: counts come from their manifests."""
+    batch_size: int | None = None
+    """Pairs a batch; by default the mixture's, or 1024."""
+    steps: int = 100_000
+    """Steps of the run."""
+    json: bool = False
+    """Print one JSON document instead of a table."""
+
+
+def main(argv: Sequence[str]) -> None:
+    arguments = parse(Arguments, argv, "plan")
+    from reader.plan import load_manifests
+    from schemas.mixture import Mixture
+
+    mixture = Mixture.load(arguments.mixture)
+    lines = {entry.name: entry.lines for entry in mixture.datasets}
+    if arguments.data is not None:
+        manifests = load_manifests(arguments.data, list(lines))
+        lines = {name: manifest.records("train") for name, manifest in manifests.items()}
+    batch_size = arguments.batch_size or mixture.batch.size
+    draws = batch_size * arguments.steps
+    datasets = []
+    for entry in mixture.datasets:
+        share = entry.weight / mixture.total_weight
+        count = lines[entry.name]
+        # Records are drawn without replacement within an epoch: coverage stops at the whole.
+        epochs = draws * share / count if count else None
+        datasets.append(
+            {
+                "name": entry.name,
+                "lines": count,
+                "weight": entry.weight,
+                "share": share,
+                "draws": round(draws * share),
+                "epochs": epochs,
+                "coverage": None if epochs is None else min(1.0, epochs),
+            }
+        )
+    document = {
+        "total_lines": sum(count or 0 for count in lines.values()),
+        "total_weight": mixture.total_weight,
+        "steps": arguments.steps,
+        "batch_size": batch_size,
+        "draws": draws,
+        "datasets": datasets,
+    }
+    if arguments.json:
+        print_json(document)
+    else:
+        _print_table(document)
+
+
+def _print_table(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("dataset", "lines", "weight", "share", "draws", "epochs", "coverage", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in document["datasets"]:
+        known = row["epochs"] is not None
+        table.add_row(
+            row["name"],
+            f"{row['lines']:,}" if known else "unknown",
+            f"{row['weight']:g}",
+            f"{row['share']:.2%}",
+            f"{row['draws']:,}",
+            f"{row['epochs']:.3g}" if known else "",
+            f"{row['coverage']:.1%}" if known else "",
+        )
+    Console().print(table)
+    covered = sum((row["coverage"] or 0) * (row["lines"] or 0) for row in document["datasets"])
+    share = f", {covered / document['total_lines']:.2%} of the corpus" if document["total_lines"] else ""
+    print(f"{document['steps']:,} steps of {document['batch_size']:,} pairs draw {document['draws']:,} pairs{share}")

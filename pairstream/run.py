@@ -1,0 +1,220 @@
+"""`pairstream run`: a run's whole road, each stage a process of its own.
+
+corpus → base scores → training → encoder folder → its scores → a table. What an earlier call
+finished is used again: a corpus by its manifests, training by its checkpoints, scores by a digest
+of what they were computed from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from pairstream.arguments import parse
+from pairstream.runs import load_run
+from pairstream.train import Settings
+from schemas.shards import checksum
+
+if TYPE_CHECKING:
+    from schemas.manifest import Manifest
+    from trainer.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Corpus, base scores, training, encoder folder and scores, in one command.
+
+    For example: pairstream run quickstart --set steps=200 --output runs/longer
+    """
+
+    run: tyro.conf.Positional[str]
+    """A preset's name, a Python file that defines `config`, or a config.json that a run saved."""
+    set: Settings = ()
+    """Change one field of the config; may be repeated."""
+    output: Path | None = None
+    """The run's folder; by default runs/NAME."""
+
+
+class StageError(RuntimeError):
+    """A stage's process ended with an error, which it has explained on stderr."""
+
+
+def main(argv: Sequence[str]) -> None:
+    arguments = parse(Arguments, argv, "run")
+    config = load_run(arguments.run, arguments.set)
+    folder = arguments.output or Path("runs", config.name)
+    stages = Stages(folder)
+
+    _make_corpus(config, stages)
+    manifests = _manifests(config)
+    tested = [manifest for manifest in manifests if manifest.records("test")]
+    data = [manifest.content_hash for manifest in manifests]
+    if not tested:
+        raise ValueError(f"{config.data}: nothing is held out to evaluate on; preprocess with --test-fraction 0.1")
+    evaluation = (
+        "--candidates",
+        str(config.evaluation_queries),
+        "--retrieval",
+        *(m.folder for m in tested),
+        "--json",
+    )
+    base = stages.scores("base scores", ("evaluate", config.encoder, "bm25", *evaluation), [*data, config.encoder])
+
+    changes = [part for change in arguments.set for part in ("--set", change)]
+    stages.run("train", ("train", arguments.run, *changes, "--output", str(folder)))
+    encoder = folder / "encoder"
+    stages.run(
+        "export",
+        ("export", str(folder), str(encoder)),
+        [encoder / "modules.json"],
+        of=_state_of(config, folder),
+    )
+    weights = checksum(encoder / "model.safetensors")
+    trained = stages.scores("scores", ("evaluate", str(encoder), "--card", *evaluation), [*data, weights])
+
+    metrics = {
+        "pairs": sum(manifest.records("train") for manifest in manifests),
+        "steps": config.steps,
+        "stages": stages.seconds,
+        "overlap": sum(overlap(manifests).values()),
+        "base": base[config.encoder],
+        "trained": trained[str(encoder)],
+        "bm25": base["bm25"],
+    }
+    _write_json(folder / "metrics.json", metrics)
+    _print_summary(metrics, encoder, config)
+
+
+class Stages:
+    """Runs commands of ours as processes and remembers, in the run's folder, what each took and gave."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "stages.json"
+        self._done: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+        self._run: list[str] = []
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage of this road, when it last really ran."""
+        return {name: self._done[name]["seconds"] for name in self._run if name in self._done}
+
+    def run(self, name: str, command: Sequence[str], makes: Sequence[Path] = (), of: Sequence[str] = ()) -> None:
+        """Run a command, unless all it makes is there and, where `of` says of what, was made of the same."""
+        key = _digest(of)
+        there = bool(makes) and all(path.exists() for path in makes)
+        if there and (not of or self._done.get(name, {}).get("key") == key):
+            print(f"── {name}: done before", flush=True)
+        else:
+            self._start(name, command, key, capture=False)
+        self._run.append(name)
+
+    def scores(self, name: str, command: Sequence[str], inputs: Sequence[str]) -> dict[str, Any]:
+        """The JSON a command prints, from the last time it ran on the same inputs."""
+        key = _digest([*command, *inputs])
+        if self._done.get(name, {}).get("key") == key:
+            print(f"── {name}: done before", flush=True)
+        else:
+            self._start(name, command, key, capture=True)
+        self._run.append(name)
+        return self._done[name]["result"]
+
+    def _start(self, name: str, command: Sequence[str], key: str, *, capture: bool) -> None:
+        print(f"── {name}: pairstream {' '.join(command)}", flush=True)
+        since = time.perf_counter()
+        stdout = subprocess.PIPE if capture else None
+        done = subprocess.run([sys.executable, "-m", "pairstream", *command], stdout=stdout, check=False)
+        if done.returncode == 130:
+            raise KeyboardInterrupt
+        if done.returncode:
+            raise StageError(f"stage {name!r} failed; mend what it said above and run the same command again")
+        seconds = round(time.perf_counter() - since, 1)
+        self._done[name] = {
+            "key": key,
+            "seconds": seconds,
+            "result": json.loads(done.stdout) if capture else None,
+        }
+        _write_json(self._path, self._done)
+
+
+def _make_corpus(config: TrainConfig, stages: Stages) -> None:
+    """Preprocess the run's corpus where its recipe is known and its manifests are not all there."""
+    if not config.corpus:
+        return
+    manifests = [folder / "manifest.json" for folder in _dataset_folders(config)]
+    source, *options = config.corpus
+    command = ["preprocess", source, "--output", config.data, *options]
+    if any(path.exists() for path in manifests):
+        command.append("--overwrite")  # an interrupted job: datasets that are whole are made again with the others
+    stages.run("corpus", command, manifests)
+
+
+def _state_of(config: TrainConfig, folder: Path) -> list[str]:
+    """What the run's latest checkpoint is the result of."""
+    steps = [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdecimal()]
+    return [json.dumps(config.to_json(), sort_keys=True), str(max(steps))]
+
+
+def _dataset_folders(config: TrainConfig) -> list[Path]:
+    from schemas.mixture import Mixture
+
+    mixture = Mixture.load(config.mixture)
+    return [Path(config.data) / entry.name for entry in mixture.datasets if entry.weight > 0]
+
+
+def _manifests(config: TrainConfig) -> list[Manifest]:
+    from schemas.manifest import Manifest
+
+    return [Manifest.load(folder) for folder in _dataset_folders(config)]
+
+
+def overlap(manifests: Sequence[Manifest]) -> dict[str, int]:
+    """For each dataset, its train pairs with a text that stands, normalised, in any test split."""
+    from schemas.example import decode_pair
+    from schemas.pair import text_fingerprint
+    from schemas.shards import read_shard
+
+    def texts(manifest: Manifest, split: str) -> Any:
+        for path, _ in manifest.shards(split):
+            for record in read_shard(path):
+                pair, _ = decode_pair(record)
+                yield {text_fingerprint(text) for text in pair.texts}
+
+    held_out = {text for manifest in manifests for of_pair in texts(manifest, "test") for text in of_pair}
+    return {
+        manifest.dataset: sum(not held_out.isdisjoint(of_pair) for of_pair in texts(manifest, "train"))
+        for manifest in manifests
+    }
+
+
+def _print_summary(metrics: dict[str, Any], encoder: Path, config: TrainConfig) -> None:
+    from pairstream.evaluate import print_scores
+
+    print()
+    print_scores({f"base: {config.encoder}": metrics["base"], "trained": metrics["trained"], "BM25": metrics["bm25"]})
+    took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in metrics["stages"].items())
+    first = _dataset_folders(config)[0]
+    print(f"{metrics['pairs']:,} training pairs, {metrics['steps']:,} steps, {metrics['overlap']} overlapping; {took}")
+    print(f"encoder: {encoder}\n\nnext:")
+    print(f'  .venv/bin/pairstream search {encoder} --corpus {first} "read a file line by line"')
+    print(f"  .venv/bin/pairstream inspect {first}")
+    print(f"  .venv/bin/tensorboard --logdir {encoder.parent}/tensorboard")
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def _write_json(path: Path, document: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document, indent=2) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,71 @@
+"""Which run a command means: a preset, a Python file or a saved config.json, with fields changed by --set."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import configs
+from pairstream.arguments import change_fields
+from pairstream.cli import UsageError
+from trainer.config import TrainConfig
+
+
+def load_run(run: str, changes: Sequence[str] = ()) -> TrainConfig:
+    """The config that `run` names, with each `field=value` applied. Raises UsageError."""
+    config = _load(run)
+    known = _fields(config)
+    parsed = []
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise UsageError(f"--set {change}: expected field=value, such as --set steps=200")
+        if name not in known:
+            raise UsageError(f"--set {name}: no such field; expected one of: {', '.join(known)}")
+        parsed.append((name, value))
+    return change_fields(config, parsed) if parsed else config
+
+
+def _load(run: str) -> TrainConfig:
+    if run.endswith(".json"):
+        return _from_json(Path(run))
+    if run.endswith(".py"):
+        if not Path(run).is_file():
+            raise UsageError(f"{run}: no such file; expected a Python file that defines `config`")
+        found = runpy.run_path(run).get("config")  # the file is executed: trusted alone
+    else:
+        presets = sorted(module.name for module in pkgutil.iter_modules(configs.__path__))
+        if run not in presets:
+            raise UsageError(
+                f"{run}: no such run; expected a preset ({', '.join(presets)}), a .py file or a saved config.json"
+            )
+        found = importlib.import_module(f"configs.{run}").config
+    if not isinstance(found, TrainConfig):
+        raise UsageError(f"{run}: defines no `config` of type trainer.config.TrainConfig")
+    return found
+
+
+def _from_json(path: Path) -> TrainConfig:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; expected a config.json that a run saved")
+    try:
+        return TrainConfig.from_json(json.loads(path.read_text()))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _fields(config: Any, prefix: str = "") -> list[str]:
+    names = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            names += _fields(value, f"{prefix}{field.name}.")
+        else:
+            names.append(prefix + field.name)
+    return names

@@ -1,0 +1,131 @@
+"""`pairstream search`: find the nearest texts of a corpus."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from pairstream.arguments import parse, print_json
+from pairstream.cli import UsageError
+from pairstream.quiet import progress_bar, quiet_libraries
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show the texts of a corpus that lie nearest to a query.
+
+    For example: pairstream search runs/quickstart/encoder --corpus data/docstrings/docstring_code "parse a date"
+    """
+
+    encoder: tyro.conf.Positional[str]
+    """Encoder folder or Hub id."""
+    query: tyro.conf.Positional[str]
+    """What to look for."""
+    corpus: Path
+    """Folder of a preprocessed dataset, whose positives are searched, or a file with a text a line."""
+    hits: int = 5
+    """Texts shown."""
+    limit: int = 2000
+    """Texts searched: of a dataset the held-out ones first. Their vectors are kept for the next query."""
+    json: bool = False
+    """Print one JSON document instead of text."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of the corpus and where it comes from."""
+
+    text: str
+    source: str
+
+
+def main(argv: Sequence[str]) -> None:
+    arguments = parse(Arguments, argv, "search")
+    if arguments.hits < 1 or arguments.limit < 1:
+        raise UsageError("--hits and --limit must be at least 1")
+    texts = _read_corpus(arguments.corpus, arguments.limit)
+    quiet_libraries()
+    import numpy as np
+
+    from trainer.encode import TextEncoder
+    from trainer.encoders.fetch import resolve_encoder
+    from trainer.evaluate.retrieval import nearest
+
+    folder = resolve_encoder(arguments.encoder)
+    encoder = TextEncoder.open(folder)
+    vectors = _vectors(encoder, folder, [text.text for text in texts])
+    found, scores = nearest(encoder.encode([arguments.query]), vectors, arguments.hits)
+    hits = [
+        {"score": float(score), "source": texts[number].source, "text": texts[number].text}
+        for number, score in zip(found[0].tolist(), np.asarray(scores[0]), strict=True)
+    ]
+    if arguments.json:
+        print_json({"query": arguments.query, "searched": len(texts), "hits": hits})
+    else:
+        _print_hits(hits, len(texts), arguments)
+
+
+def _read_corpus(path: Path, limit: int) -> list[Text]:
+    """Distinct texts of a dataset or a file, at most `limit`."""
+    found: dict[str, Text] = {}
+    if path.is_dir():
+        from schemas.example import decode_pair
+        from schemas.manifest import Manifest, find_manifests
+        from schemas.shards import read_shard
+
+        for manifest in map(Manifest.load, find_manifests(path)):
+            for shard, _ in (*manifest.shards("test"), *manifest.shards("train")):
+                for record in read_shard(shard):
+                    if len(found) == limit:
+                        break
+                    pair, _ = decode_pair(record)
+                    found.setdefault(pair.positive, Text(pair.positive, pair.group or manifest.dataset))
+    elif path.is_file():
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+            if line.strip() and len(found) < limit:
+                found.setdefault(line, Text(line, f"line {number}"))
+    else:
+        raise FileNotFoundError(f"{path}: no such corpus; expected a dataset folder or a file with a text a line")
+    if not found:
+        raise ValueError(f"{path}: no text to search")
+    return list(found.values())
+
+
+def _vectors(encoder: Any, folder: Path, texts: list[str]) -> Any:
+    """The texts' vectors, kept in the user's cache under the digest of encoder and texts."""
+    import numpy as np
+
+    from schemas.shards import checksum, open_local
+    from trainer.encoders.fetch import cache_folder
+
+    digest = hashlib.sha256(checksum(folder / "model.safetensors").encode())
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "little") + text.encode(errors="surrogatepass"))
+    path = cache_folder() / "vectors" / f"{digest.hexdigest()}.npy"
+    if path.is_file():
+        return np.load(path, allow_pickle=False)
+    with progress_bar("encoding the corpus, once", len(texts)) as progress:
+        vectors = encoder.encode(texts, progress=progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_local(str(path)) as file:
+        np.save(file, vectors)
+    return vectors
+
+
+def _print_hits(hits: list[dict[str, Any]], searched: int, arguments: Arguments) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
+    for place, hit in enumerate(hits, start=1):
+        lines = hit["text"].strip().splitlines()
+        shown = "\n     ".join([line[:110] for line in lines[:8]] + ["…"] * (len(lines) > 8))
+        console.print(f"[bold]{place:>2}.[/bold] {hit['score']:.3f}  [cyan]{escape(hit['source'])}[/cyan]")
+        console.print(f"     {escape(shown)}\n", highlight=False, soft_wrap=True)
+    more = f"; --limit searches more than {searched:,}" if searched == arguments.limit else ""
+    console.print(f"searched {searched:,} texts{more}", style="dim")

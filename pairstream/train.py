@@ -1,0 +1,46 @@
+"""`pairstream train`: train an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from pairstream.arguments import parse
+from pairstream.quiet import quiet_libraries
+from pairstream.runs import load_run
+
+Settings = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD=VALUE")]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train an encoder, going on from the run's latest checkpoint if there is one.
+
+    For example: pairstream train quickstart --set steps=200 --set optimizer.learning_rate=5e-5 --output runs/longer
+    """
+
+    run: tyro.conf.Positional[str]
+    """A preset's name, a Python file that defines `config`, or a config.json that a run saved."""
+    set: Settings = ()
+    """Change one field of the config; may be repeated."""
+    output: Path | None = None
+    """The run's folder; by default runs/NAME."""
+
+
+def main(argv: Sequence[str]) -> None:
+    arguments = parse(Arguments, argv, "train")
+    config = load_run(arguments.run, arguments.set)
+    folder = arguments.output or Path("runs", config.name)
+    quiet_libraries()
+    from trainer.train import train
+
+    done = train(config, folder)
+    if done.interrupted:
+        print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
+        raise KeyboardInterrupt
+    whence = f", the first {done.resumed_from:,} of them earlier" if done.resumed_from else ""
+    print(f"{done.step:,} steps done{whence}; next: pairstream export {folder} {folder}/encoder")

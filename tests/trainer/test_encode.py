@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from batches import one_a_row, tiny_encoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from trainer.encode import FEW, LENGTHS, TextEncoder, plan_rows, read_head, row_lengths
+from trainer.encoders.weights import save_encoder
+
+WORDS = [f"w{n}" for n in range(40)]
+TEXTS = [" ".join(WORDS[(7 * n + k) % 40] for k in range(n % 30)) for n in range(60)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    save_encoder(tiny_encoder(), folder)
+    vocabulary = {token: n for n, token in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.enable_padding(length=32)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 20}))
+    return folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "encoder"))
+
+
+def write_head(folder: Path, *kinds: str, pooling: dict | None = None) -> None:
+    modules = [
+        {"idx": n, "name": str(n), "path": f"{n}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for n, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    if pooling is not None:
+        path = folder / "1_Pooling"
+        path.mkdir(exist_ok=True)
+        (path / "config.json").write_text(json.dumps(pooling))
+
+
+MEAN = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}
+CLS = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": False}
+MAX = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}
+
+
+def test_texts_have_the_vectors_they_have_alone_in_the_order_given(whole):
+    encoder = TextEncoder.open(whole)
+    together = encoder.encode(TEXTS, batch_tokens=160)
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    assert together.dtype == np.float32 and together.shape == (60, 16)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert np.abs(together[1:] - together[:-1]).max(axis=1).min() > 1e-3, "neighbours must be told apart"
+
+
+def test_a_vector_is_the_mean_of_the_hidden_states_at_unit_length(whole):
+    hidden = tiny_encoder()(*one_a_row([[1, 4, 5, 2]], 4))
+    mean = np.asarray(hidden)[0].mean(axis=0)
+    np.testing.assert_allclose(TextEncoder.open(whole).encode(["w0 w1"])[0], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_the_folder_decides_pooling_and_length(folder):
+    write_head(folder, "Transformer", "Pooling", pooling=CLS)
+    hidden = tiny_encoder()(*one_a_row([[1, 4, 5, 2]], 4))
+    np.testing.assert_allclose(TextEncoder.open(folder).encode(["w0 w1"])[0], np.asarray(hidden)[0, 0], atol=1e-5)
+
+
+def test_long_texts_are_cut_before_their_closing_token(whole):
+    encoder = TextEncoder.open(whole)
+    vectors = encoder.encode([" ".join(WORDS[:30]), " ".join(WORDS[:18]), " ".join(WORDS[:17])])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    assert not np.allclose(vectors[1], vectors[2], atol=1e-3)
+
+
+def test_no_texts_give_no_rows(whole):
+    assert TextEncoder.open(whole).encode([]).shape == (0, 16)
+
+
+def test_the_empty_text_has_a_vector(whole):
+    assert np.linalg.norm(TextEncoder.open(whole).encode([""])[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_progress_rises_to_the_number_of_texts(whole):
+    seen: list[int] = []
+    TextEncoder.open(whole).encode(TEXTS, batch_tokens=160, progress=seen.append)
+    assert seen == sorted(set(seen)) and len(seen) > 2 and seen[-1] == len(TEXTS)
+
+
+def test_without_modules_vectors_are_means_of_unit_length(folder):
+    assert read_head(folder) == ("mean", True)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "pooling", "head"),
+    [
+        (("Transformer", "Pooling", "Normalize"), MEAN, ("mean", True)),
+        (("Transformer", "Pooling"), CLS, ("cls", False)),
+        (("Transformer", "Pooling", "Normalize"), {"pooling_mode": "cls"}, ("cls", True)),
+    ],
+)
+def test_modules_say_what_is_done_with_hidden_states(folder, kinds, pooling, head):
+    write_head(folder, *kinds, pooling=pooling)
+    assert read_head(folder) == head
+
+
+@pytest.mark.parametrize(
+    ("kinds", "pooling", "says"),
+    [
+        (("Transformer", "Pooling", "Dense"), MEAN, "lists Dense; expected"),
+        (("Transformer", "Pooling"), MAX, "pooling is 'pooling_mode_max_tokens'; expected mean or cls"),
+        (
+            ("Transformer", "Pooling"),
+            MAX | MEAN | CLS | {"pooling_mode_mean_tokens": True},
+            "expected mean or cls alone",
+        ),
+    ],
+)
+def test_a_head_that_is_not_supported_is_refused(folder, kinds, pooling, says):
+    write_head(folder, *kinds, pooling=pooling)
+    with pytest.raises(ValueError, match=says):
+        TextEncoder.open(folder)
+
+
+def test_a_listed_pooling_that_is_not_there_is_refused(folder):
+    write_head(folder, "Transformer", "Pooling")
+    with pytest.raises(FileNotFoundError, match="expected the pooling that modules"):
+        TextEncoder.open(folder)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 256), max_size=200), st.sampled_from([256, 1000, 4096]))
+def test_every_text_is_in_one_batch_whose_rows_hold_it(sizes, batch_tokens):
+    sizes = np.array(sizes, np.int64)
+    batches = list(plan_rows(sizes, row_lengths(256), batch_tokens))
+    members = [int(member) for chosen, _ in batches for member in chosen]
+    assert sorted(members) == list(range(len(sizes)))
+    for chosen, (rows, length) in batches:
+        assert len(chosen) <= rows and sizes[chosen].max() <= length
+        assert rows == FEW or rows * length <= batch_tokens
+    assert len({shape for _, shape in batches}) <= LENGTHS + 1
+
+
+@pytest.mark.parametrize("limit", [8, 20, 128, 256, 512])
+def test_row_lengths_are_few_and_end_at_the_limit(limit):
+    lengths = row_lengths(limit)
+    assert lengths == tuple(sorted(set(lengths)))
+    assert lengths[-1] == limit and len(lengths) <= LENGTHS and lengths[0] >= 8

@@ -1,0 +1,72 @@
+"""What a run says while it runs: TensorBoard, a JSONL file and a progress bar."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Telemetry:
+    """Logs of one run, cut back to the step from which it goes on."""
+
+    def __init__(self, folder: Path, *, steps: int, start: int) -> None:
+        self._jsonl = _cut_back(folder / METRICS_FILE, start).open("ab")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not Console(stderr=True).is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=steps, completed=start, shown="compiling …")
+
+    def __enter__(self) -> Telemetry:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        self._jsonl.close()
+        self._board.close()
+
+    def advance(self, step: int) -> None:
+        """The bar moves; nothing is written."""
+        self._progress.update(self._task, completed=step)
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """One line of metrics for `step` steps done."""
+        self._jsonl.write(orjson.dumps({"step": step, **metrics}) + b"\n")
+        self._jsonl.flush()
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)
+        shown = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
+        self._progress.update(self._task, completed=step, shown=shown)
+
+
+def _cut_back(path: Path, step: int) -> Path:
+    """Drop lines after `step`, and a last line that a kill cut short."""
+    if path.exists():
+        kept = []
+        for line in path.read_bytes().splitlines(keepends=True):
+            try:
+                if line.endswith(b"\n") and orjson.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                continue
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(b"".join(kept))
+        os.replace(temporary, path)
+    return path
