@@ -4,6 +4,7 @@
 PYTHON ?= python3
 RUN ?= quickstart
 PIP_ARGS ?=
+TORCH ?= 2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 MINOR := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])')
@@ -67,4 +68,15 @@ bench: interop
 clean:
 	rm -rf $(VENV) build *.egg-info
 
-.PHONY: setup dev interop preprocess train evaluate test test-interop lint bench clean
+.PHONY: setup dev interop preprocess train evaluate test test-interop lint bench clean constraints
+
+# Pin anew, for every interpreter, what the bounds in pyproject.toml allow today. torch is pinned by hand below,
+# since its CPU and CUDA builds bring different packages.
+constraints: setup
+	for minor in 11 12 13; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.$$minor --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop pyproject.toml \
+	  | grep -vE "^(torch|triton|cuda-|nvidia-)|python_full_version >= '3.1[2-5]'" \
+	  | sed "s/ ; python_full_version < '3.12'//" > constraints/py3$$minor.txt && \
+	  echo "torch==$(TORCH)" >> constraints/py3$$minor.txt; \
+	done

@@ -12,6 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -78,6 +79,8 @@ class Job:
             raise ValueError(f"seed is {self.seed}; expected 0 to 2^63 - 1")
         if not 0 <= self.source.test_fraction < 1:
             raise ValueError(f"test fraction is {self.source.test_fraction}; expected 0 up to, not including, 1")
+        if re.search(r"[*?[]", self.output):  # Beam would take it for a glob and delete what it matches
+            raise ValueError(f"output is {self.output!r}; expected a path without '*', '?' and '['")
         if self.dataset is not None and len(self.source.datasets) > 1:
             names = ", ".join(info.name for info in self.source.datasets)
             raise ValueError(f"--dataset names one dataset, but this source writes {names}")
@@ -314,6 +317,7 @@ def _make_room(folder: str, *, overwrite: bool) -> None:
     left = {item.path for item in shards.metadata_list if _SHARD_FILE.fullmatch(item.path.rsplit("/", 1)[-1])}
     left |= {item.path.rsplit("/", 1)[0] for item in staged.metadata_list}
     FileSystems.delete(sorted(left))
+    _remove_if_empty(map(str, Path(folder).glob(f"{STAGING_PREFIX}*")))  # a match finds files alone
     if not FileSystems.exists(folder):
         FileSystems.mkdirs(folder)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from schemas.batch import Batch
@@ -47,6 +48,7 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """The tree with a whole copy of every array on every device.
 
-    Copies, always: a step donates its state, and an array shared with the original would go too.
+    All are copies: `device_put` would share the one that is in place already (`may_alias=False` or
+    not), and when a step donates its state the original would go with it.
     """
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
+    return jax.device_put(jax.tree.map(jnp.copy, tree), NamedSharding(mesh, PartitionSpec()))

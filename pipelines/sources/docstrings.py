@@ -128,7 +128,7 @@ def read_docstrings(located: str, code: str, body: str) -> Iterator[Pair | Read 
     except (OSError, BeamIOError) as error:
         yield BadFile(f"{path}: cannot be read ({error})")
         return
-    except (SyntaxError, ValueError, RecursionError, LookupError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, LookupError):  # MemoryError: the parser's stack
         for dataset in (code, body):
             yield Read(dataset)
             yield Drop(dataset, "read", "not_python")
@@ -148,7 +148,7 @@ def read_docstrings(located: str, code: str, body: str) -> Iterator[Pair | Read 
 def documented_functions(source: bytes) -> Iterator[Function]:
     """Every function or method with a docstring, nested ones too.
 
-    Raises SyntaxError, ValueError, LookupError or RecursionError for what is not Python.
+    Raises SyntaxError, ValueError, LookupError, RecursionError or MemoryError for what is not Python.
     """
     if b"def " not in source:
         return

@@ -125,9 +125,10 @@ def _plain_id(value: Any) -> str:
 def _timestamp(row: dict[str, Any]) -> int:
     value = row.get("retrieved_on", row.get("retrieved_utc"))
     try:
-        return int(value)  # type: ignore[arg-type]  # None raises, as it should
+        seconds = int(value)  # type: ignore[arg-type]  # None raises, as it should
     except (TypeError, ValueError, OverflowError):
         return 0
+    return seconds if 0 <= seconds < 1 << 63 else 0  # what crosses the shuffle has 64 bits
 
 
 def pair_thread(element: tuple[str, Iterable[bytes]], dataset: str, rules: Reddit) -> Iterator[Pair | Drop]:

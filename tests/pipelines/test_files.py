@@ -111,7 +111,7 @@ def test_chunks_and_blocks_never_show_in_the_lines(tmp_path_factory, lines, ende
 
 def test_blocks_are_about_a_megabyte(tmp_path):
     path = tmp_path / "plain"
-    path.write_bytes(CONTENT)
+    path.write_bytes(CONTENT * 3)
     sizes = [sum(len(line) + 1 for line in block) for block in read_lines(str(path))]
     assert len(sizes) > 2 and max(sizes) < 3 << 20
 
@@ -134,25 +134,22 @@ def test_lines_before_the_damage_are_given_and_then_the_file_is_named(tmp_path, 
         lines_of(path)
 
 
-@pytest.mark.parametrize("ending", COMPRESSED)
-@pytest.mark.parametrize("really", COMPRESS)
+@pytest.mark.parametrize(
+    ("ending", "really"), [(one, other) for one in COMPRESSED for other in COMPRESS if one != other]
+)
 def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path, ending, really):
-    if ending == really:
-        return
     path = tmp_path / f"dump{ending}"
     path.write_bytes(COMPRESS[really](CONTENT))
     with pytest.raises(UnreadableFileError, match=rf"dump\{ending}: not a \w+ file, as its name says"):
         lines_of(path)
 
 
-@pytest.mark.parametrize("ending", COMPRESSED)
-def test_a_flipped_byte_inside_is_named_or_harmless(tmp_path, ending):
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz"])  # zstd frames need not carry a checksum
+def test_a_flipped_byte_inside_is_named(tmp_path, ending):
     whole = bytearray(COMPRESS[ending](CONTENT))
     whole[len(whole) // 2] ^= 0xFF
     path = tmp_path / f"dump{ending}"
     path.write_bytes(whole)
-    if ending == ".zst":  # without a checksum in the frame some damage cannot be seen
-        return
     with pytest.raises(UnreadableFileError, match=rf"dump\{ending}: damaged"):
         lines_of(path)
 

@@ -1,0 +1,54 @@
+"""What we export, sentence-transformers opens, and gives the same vectors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.encode import TextEncoder
+from trainer.export import export
+from trainer.train import train
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "trainer"))
+from corpora import write_run
+
+pytestmark = pytest.mark.interop
+
+TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9 w10 w11", "never seen", " ".join(["w3"] * 100)]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("interop")
+    config = write_run(root, steps=4)
+    train(config, root / "run")
+    export(config, root / "run", root / "encoder")
+    return root / "encoder"
+
+
+def test_sentence_transformers_opens_the_folder_with_the_same_vectors(encoder: Path) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    theirs = sentence_transformers.SentenceTransformer(str(encoder), device="cpu")
+    np.testing.assert_allclose(theirs.encode(TEXTS), TextEncoder.open(encoder).encode(TEXTS), atol=1e-5)
+    assert theirs.similarity_fn_name == "cosine"
+    assert theirs.max_seq_length == 32
+
+
+def test_transformers_opens_the_weights_with_none_left_over(encoder: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    _, report = transformers.AutoModel.from_pretrained(encoder, output_loading_info=True)
+    assert not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert all(key.startswith("pooler.") for key in report["missing_keys"])
+
+
+@pytest.mark.skipif("PAIRSTREAM_MINILM" not in os.environ, reason="PAIRSTREAM_MINILM names no encoder folder")
+def test_the_released_minilm_gives_its_published_vectors() -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    folder = os.environ["PAIRSTREAM_MINILM"]
+    texts = ["A man is eating food.", "def read_lines(path):\n    return open(path).read().splitlines()", "x " * 400]
+    theirs = sentence_transformers.SentenceTransformer(folder, device="cpu").encode(texts)
+    np.testing.assert_allclose(theirs, TextEncoder.open(folder).encode(texts), atol=1e-5)

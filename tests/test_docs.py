@@ -1,0 +1,48 @@
+"""The documents say what the code does: commands, targets, modules."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pairstream.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    for command in COMMANDS:
+        if command != "run":  # `make train` is its name there
+            assert re.search(rf"pairstream {command}\b", README), command
+
+
+def test_every_command_has_a_module() -> None:
+    assert {path.stem for path in (ROOT / "pairstream").glob("*.py")} >= set(COMMANDS)
+
+
+def test_the_readme_names_only_commands_and_folders_that_exist() -> None:
+    assert set(re.findall(r"bin/pairstream (\w+)", README)) <= set(COMMANDS)
+    for folder in re.findall(r"^\| [^|]+ \| `(\w+)/` \|", README, re.MULTILINE):
+        assert (ROOT / folder).is_dir(), folder
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_design_names_every_module() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    for folder in ("schemas", "pipelines", "reader", "trainer"):
+        for path in (ROOT / folder).glob("*.py"):
+            if path.stem != "__init__":
+                assert f"`{path.stem}`" in design, f"{folder}/{path.name}"
+
+
+def test_no_tracked_file_names_a_machine() -> None:
+    suspicious = re.compile(r"/(?:work|root|home/\w+)/|127\.0\.0\.1|file:///")
+    for path in [*ROOT.glob("*.*"), *ROOT.glob("docs/*"), *ROOT.glob("constraints/*"), *ROOT.glob("configs/*")]:
+        if path.is_file():
+            assert not suspicious.search(path.read_text(errors="ignore")), path

@@ -1,0 +1,81 @@
+"""The encoder folder that a run leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpora import write_run
+
+from trainer.card import put_scores
+from trainer.config import TrainConfig
+from trainer.encode import TextEncoder
+from trainer.export import export
+from trainer.train import train
+
+TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9 w10 w11"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+    root = tmp_path_factory.mktemp("run")
+    config = write_run(root, steps=6)
+    train(config, root / "run")
+    return config, root / "run"
+
+
+def test_the_folder_encodes_as_the_trained_parameters_do(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    assert export(config, folder, tmp_path / "encoder") == 6
+    trained = TextEncoder.open(tmp_path / "encoder").encode(TEXTS)
+    base = TextEncoder.open(config.encoder).encode(TEXTS)
+    np.testing.assert_allclose(np.linalg.norm(trained, axis=1), 1, rtol=1e-6)
+    assert np.abs(trained - base).max() > 1e-3
+
+
+def test_an_earlier_checkpoint_can_be_exported(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    assert export(config, folder, tmp_path / "early", step=5) == 5
+    export(config, folder, tmp_path / "late")
+    early, late = (TextEncoder.open(tmp_path / name).encode(TEXTS) for name in ("early", "late"))
+    assert np.abs(early - late).max() > 1e-5
+
+
+def test_exporting_twice_gives_the_same_bytes(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    for name in ("one", "two"):
+        export(config, folder, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert files
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+def test_a_folder_that_is_no_encoder_is_left_alone(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="not an encoder folder"):
+        export(config, folder, tmp_path)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_the_card_says_what_it_was_trained_on_and_takes_scores(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    encoder = tmp_path / "encoder"
+    export(config, folder, encoder)
+    card = (encoder / "README.md").read_text()
+    assert "| a | text → text | 200 | 2 | 66.7% |" in card
+    assert "Not evaluated yet" in card
+    row = {"mrr@10": 0.5, "ndcg@10": 0.6, "recall@10": 0.75, "queries": 20, "candidates": 20}
+    for _ in range(2):  # the second time replaces the first
+        put_scores(encoder, {"this": {"a": row}, "bm25": {"a": row}})
+    card = (encoder / "README.md").read_text()
+    assert card.count("| this | 0.500 | 0.600 | 0.750 |") == 1 and "Not evaluated yet" not in card
+
+
+def test_a_card_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# mine")
+    with pytest.raises(ValueError, match="no scores section"):
+        put_scores(tmp_path, {})
+    assert (tmp_path / "README.md").read_text() == "# mine"

@@ -1,0 +1,158 @@
+"""Runs: what a kill, a signal and a second call leave."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from corpora import topic_pairs, write_dataset, write_run
+
+from trainer.checkpoint import Checkpoints
+from trainer.config import TrainConfig
+from trainer.encoders.weights import load_encoder
+from trainer.step import init_state
+from trainer.train import load_config, train
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def without_speed(folder: Path) -> list[dict[str, float]]:
+    return [{key: value for key, value in line.items() if key != "pairs_per_second"} for line in lines(folder)]
+
+
+def final_state(config: TrainConfig, folder: Path) -> list[np.ndarray]:
+    _, like = init_state(load_encoder(config.encoder), config)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    state, _ = checkpoints.restore(like)
+    checkpoints.close()
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def start(config: TrainConfig, folder: Path, root: Path) -> subprocess.Popen[bytes]:
+    path = root / f"{folder.name}.json"
+    path.write_text(json.dumps(config.to_json()))
+    command = [sys.executable, "-m", "pairstream", "train", str(path), "--output", str(folder)]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for_step(process: subprocess.Popen[bytes], folder: Path, step: int) -> None:
+    until = time.monotonic() + 120
+    while not any(line["step"] >= step for line in lines(folder)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "the run does not get there"
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path, Path]:
+    """(config, run folder, root) of a run that nobody disturbed."""
+    root = tmp_path_factory.mktemp("runs")
+    config = write_run(root)
+    done = train(config, root / "whole")
+    assert (done.step, done.resumed_from, done.interrupted) == (20, 0, False)
+    return config, root / "whole", root
+
+
+def test_a_run_learns_and_logs_every_step(whole_run: tuple[TrainConfig, Path, Path]) -> None:
+    _, folder, _ = whole_run
+    logged = lines(folder)
+    assert [line["step"] for line in logged] == list(range(1, 21))
+    first, last = (np.mean([line["loss"] for line in part]) for part in (logged[:4], logged[-4:]))
+    assert last < first
+    assert any((folder / "tensorboard").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [7, 11])
+def test_twenty_steps_equal_some_a_kill_and_the_rest(
+    step: int, whole_run: tuple[TrainConfig, Path, Path]
+) -> None:
+    config, whole, root = whole_run
+    folder = root / f"killed-{step}"
+    process = start(dataclasses.replace(config), folder, root)
+    wait_for_step(process, folder, step)
+    process.kill()
+    process.wait()
+    done = train(config, folder)
+    assert done.step == 20
+    for ours, theirs in zip(final_state(config, folder), final_state(config, whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert without_speed(folder) == without_speed(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_same_command_goes_on(
+    number: signal.Signals, whole_run: tuple[TrainConfig, Path, Path]
+) -> None:
+    config, whole, root = whole_run
+    folder = root / f"stopped-{number.name}"
+    process = start(dataclasses.replace(config, checkpoint_every=1000), folder, root)
+    wait_for_step(process, folder, 3)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err and b"the same command goes on" in out
+    stopped_at = lines(folder)[-1]["step"]
+    done = train(config, folder)
+    assert (done.resumed_from, done.step) == (stopped_at, 20)
+    for ours, theirs in zip(final_state(config, folder), final_state(config, whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_finished_run_does_nothing_more(whole_run: tuple[TrainConfig, Path, Path]) -> None:
+    config, folder, _ = whole_run
+    before = without_speed(folder)
+    done = train(config, folder)
+    assert (done.step, done.resumed_from) == (20, 20)
+    assert without_speed(folder) == before
+
+
+def test_a_run_folder_takes_no_other_settings(whole_run: tuple[TrainConfig, Path, Path]) -> None:
+    config, folder, _ = whole_run
+    with pytest.raises(ValueError, match="holds a run with seed 0, not 1"):
+        train(dataclasses.replace(config, seed=1), folder)
+    assert load_config(folder) == config
+
+
+def test_a_run_does_not_go_on_with_other_data(whole_run: tuple[TrainConfig, Path, Path]) -> None:
+    config, folder, root = whole_run
+    write_dataset(root / "other" / "a", "a", {"train": topic_pairs("a", 50, 9)})
+    write_dataset(root / "other" / "b", "b", {"train": topic_pairs("b", 50, 8)})
+    moved = dataclasses.replace(config, steps=21)
+    path = root / "data"
+    path.rename(root / "kept")
+    (root / "other").rename(path)
+    try:
+        with pytest.raises(ValueError, match="trained on another mixture or other data"):
+            train(moved, folder)
+    finally:
+        path.rename(root / "other")
+        (root / "kept").rename(path)
+        (folder / "config.json").write_text(json.dumps(config.to_json()))
+
+
+def test_devices_must_hold_whole_packs(whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path) -> None:
+    config, _, _ = whole_run
+    with pytest.raises(ValueError, match="the nearest batch sizes that divide: 16 or 32"):
+        train(dataclasses.replace(config, batch_size=24), tmp_path / "run")
+
+
+def test_a_config_survives_json() -> None:
+    config = TrainConfig(name="x", encoder="e", mixture="m", data="d", corpus=("reddit", "--depth", "3"))
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    with pytest.raises(ValueError, match="unknown field 'lr'"):
+        TrainConfig.from_json({**config.to_json(), "optimizer": {"lr": 1}})
