@@ -84,7 +84,7 @@ def make_schedule(weights: Sequence[float], *, batch_size: int, slots: int, seed
     large, rest, rest_slots = _split_large(shares, slots)
     rest_total = sum((shares[number] for number in rest), Fraction(0))
     period = _period(
-        [shares[number] * batch_size for number in large]
+        [share * batch_size for share in shares.values()]  # rows, which the others' slots may have in fractions
         + [shares[number] / rest_total * rest_slots for number in rest]
     )
     columns = [np.full(period, number, np.int64) for number in large]
@@ -151,7 +151,25 @@ def _whole_rows(datasets: NDArray[np.int64], ideal: list[Fraction], batch_size: 
         for slot in sorted(range(len(here)), key=lambda slot: -debts[here[slot]])[:over]:
             rows[step, slot] += 1
             debts[here[slot]] -= unit
+    _settle(datasets, rows, [(2 * debt + unit) // (2 * unit) for debt in debts])
     return rows
+
+
+def _settle(datasets: NDArray[np.int64], rows: NDArray[np.int64], owed: list[int]) -> None:
+    """Give each dataset the rows that the period still owes it, or take back what it got too much.
+
+    The other side is the dataset of the first slot: only a batch with a large dataset has fractions
+    of rows, and that one is in every batch. Debts sum to zero, so this settles its own as well.
+    """
+    for dataset, count in enumerate(owed):
+        if count and dataset != datasets[0, 0]:
+            steps, slots = np.nonzero(datasets == dataset)
+            one = 1 if count > 0 else -1
+            for _ in range(abs(count)):
+                taken_from = rows[steps, 0] if count > 0 else rows[steps, slots]
+                most = np.argmax(taken_from)
+                rows[steps[most], slots[most]] += one
+                rows[steps[most], 0] -= one
 
 
 def schedule_slots(quotas: Sequence[int], period: int, slots: int, seed: int) -> NDArray[np.int64]:

@@ -89,8 +89,10 @@ def stream_batches(
 ) -> Iterator[Batch]:
     """Batches `start` … `start + count - 1`, tokenised and packed, ready for the trainer.
 
-    With `rows`, which must be whole packs, of those rows of each global batch alone: a host's part.
+    With `rows`, of those rows of each global batch alone: a host's part. Raises ValueError when they
+    are not whole packs.
     """
+    _refuse_split_packs(range(plan.batch_size) if rows is None else rows, packing.pairs)
     types = [getattr(tf, name) for name in _BATCH_TYPES]
 
     def pack(*arrays: NDArray[Any]) -> Batch:
@@ -103,6 +105,13 @@ def stream_batches(
     )
     for arrays in _run(dataset):
         yield Batch(*arrays)
+
+
+def _refuse_split_packs(rows: range, pairs: int) -> None:
+    for name, found in (("start", rows.start), ("end", rows.stop)):
+        if found % pairs:
+            near = max(1, round(found / pairs)) * pairs
+            raise ValueError(f"rows {name} at {found}, inside a pack of {pairs} pairs; the nearest whole pack: {near}")
 
 
 _BATCH_TYPES = ("int32", "int32", "int32", "uint32", "uint32", "uint32", "int32", "int32")
@@ -167,11 +176,14 @@ def read_run(run: Run) -> list[bytes]:
         file.seek(begin)
         data = file.read(end - begin)
     records = unframe(data, where=run.path, first=window * index.window)
-    skipped = run.first - window * index.window
-    chosen = records[skipped : skipped + run.count]
-    if len(chosen) != run.count:
+    if run.first + run.count > index.records:
         raise ValueError(f"{run.path}: ends before record {run.first + run.count - 1}; make the dataset again")
-    return chosen
+    if len(records) != (expected := min(last * index.window, index.records) - window * index.window):
+        raise ValueError(
+            f"{index_name(run.path)}: {len(records)} records lie where it says {expected}; make the dataset again"
+        )
+    skipped = run.first - window * index.window
+    return records[skipped : skipped + run.count]
 
 
 @lru_cache(maxsize=4096)

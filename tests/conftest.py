@@ -41,10 +41,7 @@ def project_root() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data in its original formats. It is never part of the repository, so a machine may lack it."""
-    places = [Path(os.environ.get("PAIRSTREAM_TEST_DATA") or ROOT / "../shared/data")]
-    found = next((place for place in places if (place / "README.md").is_file()), None)
-    if found is None:
-        pytest.skip(
-            f"no test data at {places[0]}; set PAIRSTREAM_TEST_DATA to the folder that holds reddit/, mixtures/ …"
-        )
+    found = Path(os.environ.get("PAIRSTREAM_TEST_DATA") or ROOT / "../shared/data")
+    if not (found / "README.md").is_file():
+        pytest.skip(f"no test data at {found}; set PAIRSTREAM_TEST_DATA to the folder that holds reddit/, mixtures/ …")
     return found.resolve()

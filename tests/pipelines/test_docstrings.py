@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.funnel import BadFile, Drop, Read
-from pipelines.sources.docstrings import Docstrings, Function, documented_functions, read_docstrings, split_summary
+from pipelines.sources.docstrings import (
+    Docstrings,
+    Function,
+    documented_functions,
+    read_docstrings,
+    split_summary,
+)
 from schemas.pair import Pair
 
 
@@ -107,7 +113,17 @@ def test_nested_functions_count_wherever_they_stand():
                     pass
     ''')
     assert sorted(function.summary for function in found) == sorted(
-        ["Outer.", "Inner.", "In if.", "In else.", "In try.", "In except.", "In finally.", "In loop.", "In case."]
+        [
+            "Outer.",
+            "Inner.",
+            "In if.",
+            "In else.",
+            "In try.",
+            "In except.",
+            "In finally.",
+            "In loop.",
+            "In case.",
+        ]
     )
     assert 'def inner():\n        """Inner."""' in next(f.code for f in found if f.summary == "Outer.")
 
@@ -235,9 +251,7 @@ def test_what_a_function_lacks_is_counted(tmp_path):
 )
 def test_a_file_that_is_not_python_is_one_bad_record(tmp_path, source):
     found = list(read_docstrings(write(tmp_path, "m.py", source), "code", "body"))
-    assert found == [
-        outcome for name in ("code", "body") for outcome in (Read(name), Drop(name, "read", "not_python"))
-    ]
+    assert found == [outcome for name in ("code", "body") for outcome in (Read(name), Drop(name, "read", "not_python"))]
 
 
 def test_a_file_without_functions_is_no_record(tmp_path):
@@ -251,7 +265,15 @@ def test_a_file_that_cannot_be_opened_is_a_bad_file(tmp_path):
 
 def test_tests_and_vendored_copies_are_left_out(tmp_path):
     kept = ["pkg/a.py", "pkg/contest.py", "pkg/testing/b.py", "z.py"]
-    left_out = ["pkg/_vendor/c.py", "pkg/tests/d.py", "test/e.py", "pkg/test_f.py", "pkg/g_test.py", "pkg/h.txt", "i.pyc"]
+    left_out = [
+        "pkg/_vendor/c.py",
+        "pkg/tests/d.py",
+        "test/e.py",
+        "pkg/test_f.py",
+        "pkg/g_test.py",
+        "pkg/h.txt",
+        "i.pyc",
+    ]
     for name in [*kept, *left_out, "pkg/__pycache__/j.py"]:
         write(tmp_path, name, "x = 1\n")
     found = [file.path.split(os.pathsep)[1] for file in Docstrings().find_inputs((str(tmp_path),))]
@@ -259,7 +281,7 @@ def test_tests_and_vendored_copies_are_left_out(tmp_path):
 
 
 def test_a_folder_that_is_not_there_or_has_no_python_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such folder: .*gone"):
+    with pytest.raises(FileNotFoundError, match=r"no such folder: .*gone"):
         Docstrings().find_inputs((str(tmp_path / "gone"),))
     with pytest.raises(FileNotFoundError, match="no Python file in"):
         Docstrings().find_inputs((str(tmp_path),))

@@ -1,5 +1,6 @@
 import apache_beam as beam
 import pytest
+from apache_beam.pvalue import AsList
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ def test_further_arguments_and_side_inputs_reach_the_generator():
 
     with beam.Pipeline(runner=RUNNER) as pipeline:
         side = pipeline | "Side" >> beam.Create(["a", "b", "c"])
-        found = pipeline | beam.Create([1, 2]) | counted("Count", generate, 10, beam.pvalue.AsList(side))
+        found = pipeline | beam.Create([1, 2]) | counted("Count", generate, 10, AsList(side))
         assert_that(found.main, equal_to([13, 23]))
 
 

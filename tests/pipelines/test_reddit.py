@@ -16,7 +16,13 @@ RULES = Reddit()
 
 
 def make_row(**changes) -> dict:
-    row = {"id": "c1", "link_id": "t3_abc", "parent_id": "t3_abc", "body": "long enough to keep", "retrieved_on": 5}
+    row = {
+        "id": "c1",
+        "link_id": "t3_abc",
+        "parent_id": "t3_abc",
+        "body": "long enough to keep",
+        "retrieved_on": 5,
+    }
     return {**row, **changes}
 
 
@@ -43,7 +49,11 @@ def pairs(*comments: Comment, rules: Reddit = RULES) -> list[Pair]:
     ("row", "thread", "expected"),
     [
         (make_row(), "abc", Comment("c1", "abc", 5, "long enough to keep")),
-        (make_row(id="t1_c1", link_id="abc", parent_id="t1_c0"), "abc", Comment("c1", "c0", 5, "long enough to keep")),
+        (
+            make_row(id="t1_c1", link_id="abc", parent_id="t1_c0"),
+            "abc",
+            Comment("c1", "c0", 5, "long enough to keep"),
+        ),
         (make_row(id=17, link_id=9, parent_id=16), "9", Comment("17", "16", 5, "long enough to keep")),
         (make_row(retrieved_on="77"), "abc", Comment("c1", "abc", 77, "long enough to keep")),
         (make_row(retrieved_on=None), "abc", Comment("c1", "abc", 0, "long enough to keep")),
@@ -171,14 +181,19 @@ def test_both_ends_of_the_length_range_are_kept(body):
 
 
 def test_the_reply_is_judged_before_its_parent():
-    assert reasons(comment("a", body="x"), comment("b", "a", body="y")) == {"top_level": 1, "reply_too_short": 1}
+    assert reasons(comment("a", body="x"), comment("b", "a", body="y")) == {
+        "top_level": 1,
+        "reply_too_short": 1,
+    }
 
 
 def chain(length: int, body=str) -> list[Comment]:
     return [comment(f"c{n}", f"c{n - 1}" if n else THREAD, f"comment number {body(n)}") for n in range(length)]
 
 
-@pytest.mark.parametrize(("depth", "contexts"), [(1, []), (2, [8]), (5, [8, 7, 6, 5]), (10, [8, 7, 6, 5, 4, 3, 2, 1, 0])])
+@pytest.mark.parametrize(
+    ("depth", "contexts"), [(1, []), (2, [8]), (5, [8, 7, 6, 5]), (10, [8, 7, 6, 5, 4, 3, 2, 1, 0])]
+)
 def test_earlier_contexts_come_nearest_first_up_to_the_depth(depth, contexts):
     last = pairs(*chain(11), rules=Reddit(depth=depth))[-1]
     assert (last.anchor, last.positive) == ("comment number 9", "comment number 10")
@@ -191,9 +206,7 @@ def test_the_published_depth_keeps_nine_earlier_contexts():
 
 def test_contexts_are_trimmed_but_neither_filtered_nor_dropped():
     long = "word " * 60
-    found = pairs(
-        comment("a", body="[deleted]"), comment("b", "a", long), comment("c", "b"), comment("d", "c")
-    )
+    found = pairs(comment("a", body="[deleted]"), comment("b", "a", long), comment("c", "b"), comment("d", "c"))
     assert [pair.contexts for pair in found] == [(("word " * 60)[:125], "[deleted]")]
 
 
@@ -259,9 +272,7 @@ def test_trimming_keeps_whole_words(text, most):
     assert trim(text, most) == trim_by_words(text, most)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"min_characters": 0}, {"min_characters": 10, "max_characters": 9}, {"depth": 0}]
-)
+@pytest.mark.parametrize("changes", [{"min_characters": 0}, {"min_characters": 10, "max_characters": 9}, {"depth": 0}])
 def test_rules_that_make_no_sense_are_refused(changes):
     with pytest.raises(ValueError, match="expected"):
         Reddit(**changes)

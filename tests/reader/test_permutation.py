@@ -18,7 +18,7 @@ def test_every_size_up_to_300_is_permuted(key):
         assert sorted(whole(size, key)) == list(range(size))
 
 
-@pytest.mark.parametrize("size", [4095, 4096, 4097, 65_537, 1_000_003])
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 65_537, 300_007])
 def test_larger_sizes_are_permuted(size):
     assert len(np.unique(permute(np.arange(size), size, 5))) == size
 
@@ -43,11 +43,11 @@ def test_another_key_is_another_order(one, other):
 
 
 def test_every_place_is_reached_about_equally_often():
-    counts = np.zeros((20, 20), int)
-    for key in range(4000):
-        counts[np.arange(20), whole(20, key)] += 1
-    # 200 expected in each of 400 cells, with a standard deviation of 13.8.
-    assert counts.min() > 200 - 5 * 14 and counts.max() < 200 + 5 * 14
+    counts = np.zeros((10, 10), int)
+    for key in range(1000):
+        counts[np.arange(10), whole(10, key)] += 1
+    # 100 expected in each of 100 cells, with a standard deviation of 9.5.
+    assert counts.min() > 100 - 5 * 9.5 and counts.max() < 100 + 5 * 9.5
 
 
 def test_neighbours_do_not_stay_neighbours():
@@ -56,5 +56,7 @@ def test_neighbours_do_not_stay_neighbours():
 
 
 def test_keys_tell_their_parts_apart():
-    keys = {permutation_key(*parts) for parts in ((0, "a", 1), (0, "a1"), (0, "a", 2), (1, "a", 1), (0, "b", 1), ("0a1",))}
+    keys = {
+        permutation_key(*parts) for parts in ((0, "a", 1), (0, "a1"), (0, "a", 2), (1, "a", 1), (0, "b", 1), ("0a1",))
+    }
     assert len(keys) == 6 and all(0 <= key < 2**64 for key in keys)

@@ -160,7 +160,9 @@ def test_batch_size_and_seed_stand_in_for_the_mixture_s(data, mix):
     assert by_seed[0].runs(3) == by_seed[1].runs(3) != by_seed[2].runs(3)
 
 
-def test_the_content_hash_changes_with_all_that_decides_a_batch_and_nothing_else(data, mix, tmp_path_factory, listed_dataset):
+def test_the_content_hash_changes_with_all_that_decides_a_batch_and_nothing_else(
+    data, mix, tmp_path_factory, listed_dataset
+):
     weights = {"a": 1, "d": 1}
     plain = plan_batches(mix(weights), data)
     other_data = tmp_path_factory.mktemp("other")

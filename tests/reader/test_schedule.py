@@ -132,11 +132,11 @@ def test_a_share_of_no_whole_row_alternates_and_holds_over_the_period():
 
 
 def test_the_others_divide_what_a_large_dataset_leaves():
-    schedule = make_schedule([6, 1, 1, 1, 1], batch_size=40, slots=3, seed=0)
+    schedule = make_schedule([6, 1, 1, 1, 1], batch_size=60, slots=3, seed=0)
     for step in range(schedule.period):
         first, *others = schedule.slots(step)
-        assert (first.dataset, first.rows) == (0, 24)
-        assert [slot.rows for slot in others] == [8, 8]
+        assert (first.dataset, first.rows) == (0, 36)
+        assert [slot.rows for slot in others] == [12, 12]
 
 
 def test_a_weight_of_zero_is_never_drawn():

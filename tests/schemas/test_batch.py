@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,5 +30,6 @@ def test_words_keep_the_other_axes():
 
 
 def test_a_batch_counts_its_pairs_over_all_packs():
-    fields = {name: np.zeros(0) for name in Batch._fields} | {"pairs": np.zeros((3, 5, 2), np.uint32)}
-    assert Batch(**fields).size == 15
+    empty: Any = np.zeros(0)
+    batch = Batch(*[empty] * len(Batch._fields))._replace(pairs=np.zeros((3, 5, 2), np.uint32))
+    assert batch.size == 15

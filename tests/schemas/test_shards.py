@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import os
 import struct
 
@@ -124,7 +125,7 @@ def test_index_offsets_point_at_every_window_s_first_record(tmp_path, records, w
     assert (index.window, index.records) == (window, records)
     starts = index.offsets.tolist()
     assert starts[0] == 0 and starts[-1] == len(content)
-    for number, (begin, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for number, (begin, end) in enumerate(itertools.pairwise(starts)):
         expected = [b"record %d" % n for n in range(number * window, min((number + 1) * window, records))]
         assert unframe(content[begin:end], where="window") == expected
 

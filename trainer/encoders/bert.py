@@ -123,7 +123,8 @@ class BertEncoder(nnx.Module):
             )
         hidden = self.embeddings(tokens, positions).astype(self.dtype)
         hidden = dropout(hidden, self.hidden_dropout, _fold_in(dropout_key, 0))
-        same_text = (segments[:, :, None] == segments[:, None, :]) & (segments[:, None, :] != 0)
+        # Padding counts as one text more: it sees itself, so that no softmax runs over nothing.
+        same_text = segments[:, :, None] == segments[:, None, :]
         for number, layer in enumerate(self.layers, start=1):
             hidden = layer(hidden, same_text, _fold_in(dropout_key, number))
         return hidden
@@ -206,8 +207,6 @@ class Attention(nnx.Module):
         query, keys, value = (by_head(project(hidden)) for project in (self.query, self.key, self.value))
         scale = query.shape[-1] ** -0.5
         logits = jnp.einsum("rhqd,rhkd->rhqk", query * scale, keys, preferred_element_type=jnp.float32)
-        # The least finite number, not -inf: a padding token sees nothing, and its softmax over
-        # nothing must be finite in value and gradient.
         logits = jnp.where(same_text[:, None], logits, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(logits, axis=-1).astype(hidden.dtype)
         weights = dropout(weights, self.dropout, key)
