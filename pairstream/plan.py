@@ -34,6 +34,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "plan")
     from reader.plan import load_manifests
+    from reader.schedule import make_schedule
     from schemas.mixture import Mixture
 
     mixture = Mixture.load(arguments.mixture)
@@ -43,6 +44,12 @@ def main(argv: Sequence[str]) -> None:
         lines = {name: manifest.records("train") for name, manifest in manifests.items()}
     batch_size = arguments.batch_size or mixture.batch.size
     draws = batch_size * arguments.steps
+    schedule = make_schedule(
+        [entry.weight for entry in mixture.datasets],
+        batch_size=batch_size,
+        slots=mixture.batch.slots,
+        seed=mixture.seed,
+    )
     datasets = []
     for entry in mixture.datasets:
         share = entry.weight / mixture.total_weight
@@ -72,6 +79,8 @@ def main(argv: Sequence[str]) -> None:
         print_json(document)
     else:
         _print_table(document)
+        if schedule.largest_error:
+            print(f"weights are rounded to a period of {schedule.period:,} steps: {schedule.largest_error:.1e} at most")
 
 
 def _print_table(document: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ class UnreadableFileError(ValueError):
 
 class _Format(NamedTuple):
     name: str
-    magic: bytes
+    magic: tuple[bytes, ...]
     decompressor: Callable[[], Any]
 
 
@@ -40,11 +40,13 @@ def _zstd_stream() -> Any:
     return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
 
 
+# A frame, or one of the skippable frames with which parallel compressors begin.
+_ZSTD_MAGIC = (b"\x28\xb5\x2f\xfd", *(bytes((low,)) + b"\x2a\x4d\x18" for low in range(0x50, 0x60)))
 _FORMATS = {
-    ".zst": _Format("zstd", b"\x28\xb5\x2f\xfd", _zstd_stream),
-    ".bz2": _Format("bzip2", b"BZh", bz2.BZ2Decompressor),
-    ".xz": _Format("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor),
-    ".gz": _Format("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    ".zst": _Format("zstd", _ZSTD_MAGIC, _zstd_stream),
+    ".bz2": _Format("bzip2", (b"BZh",), bz2.BZ2Decompressor),
+    ".xz": _Format("xz", (b"\xfd7zXZ\x00",), lzma.LZMADecompressor),
+    ".gz": _Format("gzip", (b"\x1f\x8b",), lambda: zlib.decompressobj(wbits=31)),
 }
 
 

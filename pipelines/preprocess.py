@@ -220,8 +220,8 @@ def finish(
     )
     problems = sorted(bad_files)
     if manifests and not shards:
-        drops = {reason: records for (_, _, reason), records in sorted(tallies) if reason}
-        reasons = ", ".join(f"{reason} {records:,}" for reason, records in drops.items()) or "no record was read"
+        drops = [drop for m in manifests for stage in m.parts[0].funnel for drop in stage.drops.items()]
+        reasons = ", ".join(f"{reason} {records:,}" for reason, records in drops) or "no record was read"
         problems = [f"no pair is left to write ({reasons}); check the input and the options"]
     with move_when_whole(f"{staging}/problems.json", staging) as file:
         file.write(orjson.dumps(problems))

@@ -27,9 +27,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path} is not a tokenizer ({reason}); expected a tokenizers JSON; fetch it again"
-        ) from None
+        raise ValueError(f"{path} is not a tokenizer ({reason}); expected a tokenizers JSON; fetch it again") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -46,9 +44,7 @@ def max_length(folder: str | Path) -> int:
     files = {"sentence_bert_config.json": "max_seq_length", "config.json": "max_position_embeddings"}
     found = {name: json.loads((folder / name).read_text()) for name in files if (folder / name).is_file()}
     if not found:
-        raise FileNotFoundError(
-            f"{folder} has no {' and no '.join(files)}; expected an encoder folder; check the path"
-        )
+        raise FileNotFoundError(f"{folder} has no {' and no '.join(files)}; expected an encoder folder; check the path")
     lengths = [document[files[name]] for name, document in found.items() if document.get(files[name])]
     if not lengths:
         raise ValueError(
@@ -62,9 +58,7 @@ def pad_id(tokenizer: Tokenizer) -> int:
     for token in PADDING:
         if (found := tokenizer.token_to_id(token)) is not None:
             return found
-    raise ValueError(
-        f"the tokenizer has no padding token; expected {' or '.join(PADDING)}; add it to its vocabulary"
-    )
+    raise ValueError(f"the tokenizer has no padding token; expected {' or '.join(PADDING)}; add it to its vocabulary")
 
 
 def truncate(ids: Sequence[int], limit: int) -> Sequence[int]:

@@ -175,15 +175,11 @@ def read_head(folder: Path) -> tuple[Pooling, bool]:
 
 def _read_pooling(path: Path) -> Pooling:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} not found; expected the pooling that modules.json lists; fetch it again"
-        )
+        raise FileNotFoundError(f"{path} not found; expected the pooling that modules.json lists; fetch it again")
     document = json.loads(path.read_text())
     switches = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     # Newer sentence-transformers name the mode; older ones have a switch for each.
-    on = [
-        switches.get(k, k) for k, value in document.items() if k.startswith("pooling_mode_") and value is True
-    ]
+    on = [switches.get(k, k) for k, value in document.items() if k.startswith("pooling_mode_") and value is True]
     found = document.get("pooling_mode") or (on[0] if len(on) == 1 else on)
     if found == "mean":
         return "mean"

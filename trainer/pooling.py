@@ -10,9 +10,7 @@ import jax.numpy as jnp
 Pooling = Literal["mean", "cls"]
 
 
-def pool(
-    hidden: jax.Array, segments: jax.Array, positions: jax.Array, texts: int, mode: Pooling = "mean"
-) -> jax.Array:
+def pool(hidden: jax.Array, segments: jax.Array, positions: jax.Array, texts: int, mode: Pooling = "mean") -> jax.Array:
     """One vector a text: the mean of its tokens' hidden states, or its first token's.
 
     hidden is float[R, L, H], segments and positions are int32[R, L] as in `schemas.batch`, texts is

@@ -172,7 +172,5 @@ def jit_train_step(
 
     Where the batch's packs lie decides where they are computed: see `trainer.mesh`.
     """
-    step = functools.partial(
-        train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling
-    )
+    step = functools.partial(train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling)
     return jax.jit(step, donate_argnums=0)

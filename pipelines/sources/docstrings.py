@@ -96,7 +96,7 @@ class Docstrings(Source):
             raise FileNotFoundError(f"no such folder: {', '.join(missing)}; expected folders of Python sources")
         found = {
             # The root travels with the path, because a module's name starts below it.
-            InputFile(f"{root}{os.pathsep}{path}", path.stat().st_size)
+            InputFile(f"{root}\0{path}", path.stat().st_size)
             for root in roots
             for path in _python_files(root)
         }
@@ -120,7 +120,7 @@ def _python_files(root: Path) -> Iterator[Path]:
 
 def read_docstrings(located: str, code: str, body: str) -> Iterator[Pair | Read | Drop | BadFile]:
     """The pairs of one source file; a file that is not Python counts as one bad record."""
-    root, path = located.split(os.pathsep, 1)
+    root, path = located.split("\0")
     module = ".".join(Path(path).relative_to(root).with_suffix("").parts).removesuffix(".__init__")
     try:
         with open_raw(path) as file:

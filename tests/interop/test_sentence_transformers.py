@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from trainer.encode import TextEncoder
 from trainer.export import export
 from trainer.train import train
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "trainer"))
 from corpora import write_run
 
 pytestmark = pytest.mark.interop

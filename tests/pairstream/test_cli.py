@@ -84,9 +84,7 @@ def test_the_help_appears_at_once() -> None:
         (["batches", "x.json"], "--data"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_status_2(
-    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_call_is_one_line_and_status_2(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = call(capsys, *argv)
     assert (status, len(err.strip().splitlines())) == (2, 1), err
     assert said in err

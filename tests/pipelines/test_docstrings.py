@@ -209,7 +209,7 @@ def write(root, name, content) -> str:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return f"{root}{os.pathsep}{path}"
+    return f"{root}\0{path}"
 
 
 def test_a_module_s_pairs_share_its_name_as_group(tmp_path):
@@ -259,7 +259,7 @@ def test_a_file_without_functions_is_no_record(tmp_path):
 
 
 def test_a_file_that_cannot_be_opened_is_a_bad_file(tmp_path):
-    (found,) = read_docstrings(f"{tmp_path}{os.pathsep}{tmp_path}/gone.py", "code", "body")
+    (found,) = read_docstrings(f"{tmp_path}\0{tmp_path}/gone.py", "code", "body")
     assert isinstance(found, BadFile) and "gone.py: cannot be read" in found.message
 
 
@@ -276,7 +276,7 @@ def test_tests_and_vendored_copies_are_left_out(tmp_path):
     ]
     for name in [*kept, *left_out, "pkg/__pycache__/j.py"]:
         write(tmp_path, name, "x = 1\n")
-    found = [file.path.split(os.pathsep)[1] for file in Docstrings().find_inputs((str(tmp_path),))]
+    found = [file.path.split("\0")[1] for file in Docstrings().find_inputs((str(tmp_path),))]
     assert found == [str(tmp_path / name) for name in kept]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from reader.schedule import MAX_PERIOD, Schedule, make_schedule
+from reader.schedule import MAX_PERIOD, Schedule, make_schedule, schedule_slots
 from schemas.mixture import Mixture
 
 
@@ -68,6 +68,28 @@ def test_an_exact_period_gives_every_dataset_its_weight_to_the_row(mixture):
     exact = [Fraction(weight * batch_size * schedule.period, sum(weights)) for weight in weights]
     assert drawn.tolist() == exact
     assert schedule.largest_error == 0
+
+
+@pytest.mark.parametrize(
+    ("quotas", "period", "slots", "seed"),
+    [
+        # Found by search: tasks of more than half a slot, where deadlines alone leave a slot without a task.
+        ([11, 10, 10, 11, 6], 12, 4, 1),
+        ([11, 10, 6, 2, 11, 10, 10], 12, 5, 0),
+        ([6, 6, 7, 6, 7], 8, 4, 1),
+        ([6, 13, 14, 12, 6, 13, 6], 14, 5, 2),
+        ([6, 7, 6, 6, 7, 8], 8, 5, 2),
+        ([1, 1, 1], 3, 1, 0),
+        ([5, 5], 5, 2, 0),
+    ],
+)
+def test_each_task_keeps_within_one_run_of_its_share_at_every_step(quotas, period, slots, seed):
+    table = schedule_slots(quotas, period, slots, seed)
+    assert all(len(set(step)) == slots for step in table.tolist())
+    runs = np.cumsum([np.bincount(step, minlength=len(quotas)) for step in table], axis=0)
+    behind = np.outer(np.arange(1, period + 1), quotas) - runs * period  # in 1/period runs
+    assert np.abs(behind).max() < period
+    assert runs[-1].tolist() == quotas
 
 
 @given(mixtures())

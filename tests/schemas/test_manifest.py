@@ -82,7 +82,7 @@ def test_the_content_hash_changes_with_every_checksum(field, split):
     assert other.content_hash != make_manifest().content_hash
 
 
-def test_the_content_hash_changes_with_name_kind_and_order_of_shards():
+def test_the_content_hash_changes_with_name_kind_window_and_order_of_shards():
     plain = make_manifest()
     train = make_part().splits["train"]
     turned = dataclasses.replace(train, shards=train.shards[::-1])
@@ -90,9 +90,10 @@ def test_the_content_hash_changes_with_name_kind_and_order_of_shards():
         make_manifest(dataset="other"),
         dataclasses.replace(plain, kind="tokens"),
         make_manifest(make_part(splits={**make_part().splits, "train": turned})),
+        make_manifest(make_part(splits={**make_part().splits, "train": dataclasses.replace(train, window=32)})),
         make_manifest(make_part(), make_part()),
     ]
-    assert len({plain.content_hash, *(other.content_hash for other in others)}) == 5
+    assert len({plain.content_hash, *(other.content_hash for other in others)}) == 6
 
 
 def tamper(change) -> bytes:

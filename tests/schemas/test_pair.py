@@ -118,6 +118,16 @@ def test_without_a_group_the_normalised_anchor_decides(anchor):
     assert split_of(Pair("d", f"  {anchor}\n", "c"), 0.5) == expected
 
 
+@pytest.mark.parametrize(("share", "last_in_train"), [(0.1, 3685), (0.5, 2046), (0.25, 3070)])
+def test_the_border_lies_where_the_published_rule_puts_it(share, last_in_train):
+    def group_of(bucket):
+        names = map(str, range(100_000))
+        return next(name for name in names if int(hashlib.md5(name.encode()).hexdigest()[-3:], 16) == bucket)
+
+    splits = [split_of(Pair("d", "a", "b", group=group_of(last_in_train + more)), share) for more in (0, 1)]
+    assert splits == ["train", "test"]
+
+
 def test_a_tenth_of_the_groups_is_held_out_and_none_when_nothing_is_asked_for():
     groups = [Pair("d", "a", "b", group=f"thread{number}") for number in range(5000)]
     held_out = sum(split_of(pair, 0.1) == "test" for pair in groups)

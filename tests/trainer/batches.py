@@ -38,9 +38,7 @@ def random_pairs(count: int, slots: int = 2, *, seed: int = 0, longest: int = 9)
 
     def text(slot: int) -> list[int]:
         absent = slot > 1 and rng.random() < 0.5
-        return (
-            [] if absent else [1, *rng.integers(3, TINY.vocab_size, rng.integers(1, longest - 1)).tolist(), 2]
-        )
+        return [] if absent else [1, *rng.integers(3, TINY.vocab_size, rng.integers(1, longest - 1)).tolist(), 2]
 
     return [[text(slot) for slot in range(slots)] for _ in range(count)]
 

@@ -55,7 +55,9 @@ def topic_pairs(dataset: str, count: int, seed: int) -> list[Pair]:
         rng.shuffle(words)
         return " ".join(words)
 
-    return [Pair(dataset, text(topic), text(topic), group=str(n)) for n, topic in enumerate(rng.choices(WORDS, k=count))]
+    return [
+        Pair(dataset, text(topic), text(topic), group=str(n)) for n, topic in enumerate(rng.choices(WORDS, k=count))
+    ]
 
 
 def write_encoder(folder: Path) -> Path:

@@ -68,17 +68,13 @@ def test_texts_have_the_vectors_they_have_alone_in_the_order_given(whole):
 def test_a_vector_is_the_mean_of_the_hidden_states_at_unit_length(whole):
     hidden = tiny_encoder()(*one_a_row([[1, 4, 5, 2]], 4))
     mean = np.asarray(hidden)[0].mean(axis=0)
-    np.testing.assert_allclose(
-        TextEncoder.open(whole).encode(["w0 w1"])[0], mean / np.linalg.norm(mean), atol=1e-5
-    )
+    np.testing.assert_allclose(TextEncoder.open(whole).encode(["w0 w1"])[0], mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_the_folder_decides_pooling_and_length(folder):
     write_head(folder, "Transformer", "Pooling", pooling=CLS)
     hidden = tiny_encoder()(*one_a_row([[1, 4, 5, 2]], 4))
-    np.testing.assert_allclose(
-        TextEncoder.open(folder).encode(["w0 w1"])[0], np.asarray(hidden)[0, 0], atol=1e-5
-    )
+    np.testing.assert_allclose(TextEncoder.open(folder).encode(["w0 w1"])[0], np.asarray(hidden)[0, 0], atol=1e-5)
 
 
 def test_long_texts_are_cut_before_their_closing_token(whole):

@@ -33,12 +33,8 @@ def plain_mask(texts, clusters) -> tuple[np.ndarray, np.ndarray]:
         for j in range(size):
             if i != j:
                 related = clusters[i] != 0 and clusters[i] == clusters[j]
-                forward[i, j] = (
-                    related or positives[j] in (positives[i], anchors[i]) or anchors[j] == anchors[i]
-                )
-                backward[i, j] = (
-                    related or anchors[j] in (anchors[i], positives[i]) or positives[j] == positives[i]
-                )
+                forward[i, j] = related or positives[j] in (positives[i], anchors[i]) or anchors[j] == anchors[i]
+                backward[i, j] = related or anchors[j] in (anchors[i], positives[i]) or positives[j] == positives[i]
             for slot in range(2, slots):
                 column = size + j * (slots - 2) + slot - 2
                 forward[i, column] = texts[j][slot] in (positives[i], anchors[i])
@@ -59,11 +55,7 @@ def plain_loss(embeddings, present, forward_mask, backward_mask, scale, symmetri
                 total += math.exp(scale * vectors[i, 0] @ vectors[j, slot])
         loss = math.log(total) - own
         if symmetric:
-            total = sum(
-                math.exp(scale * vectors[i, 1] @ vectors[j, 0])
-                for j in range(size)
-                if not backward_mask[i, j]
-            )
+            total = sum(math.exp(scale * vectors[i, 1] @ vectors[j, 0]) for j in range(size) if not backward_mask[i, j])
             loss = (loss + math.log(total) - own) / 2
         losses.append(loss)
     return losses
@@ -126,9 +118,7 @@ def test_the_loss_is_that_of_the_plain_loop(symmetric, mask):
     texts = np.random.default_rng(2).integers(1, 12, (6, 4)).tolist()
     clusters = [0, 3, 0, 3, 4, 0]
     forward, backward = plain_mask(texts, clusters)
-    assert forward[:, :6].any() and forward[:, 6:].any() and backward.any(), (
-        "the case must exercise the masks"
-    )
+    assert forward[:, :6].any() and forward[:, 6:].any() and backward.any(), "the case must exercise the masks"
     if not mask:
         forward, backward = np.zeros_like(forward), np.zeros_like(backward)
     expected = plain_loss(embeddings, present, forward, backward, 20.0, symmetric)

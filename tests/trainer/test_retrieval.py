@@ -38,7 +38,9 @@ def fixed_ranking(*rows: list[int]):
 def test_scores_are_those_of_a_hand_computation() -> None:
     # First query: its document at rank 1. Second: at rank 3 of 10. Third: not among the ten.
     task = collection({4}, {7}, {11})
-    scores = score(task, fixed_ranking([4, 0, 1, 2, 3, 5, 6, 8, 9, 10], [0, 1, 7, 2, 3, 4, 5, 6, 8, 9], list(range(10))))
+    scores = score(
+        task, fixed_ranking([4, 0, 1, 2, 3, 5, 6, 8, 9, 10], [0, 1, 7, 2, 3, 4, 5, 6, 8, 9], list(range(10)))
+    )
     assert scores["mrr@10"] == pytest.approx((1 + 1 / 3 + 0) / 3)
     assert scores["ndcg@10"] == pytest.approx((1 + 1 / np.log2(4) + 0) / 3)
     assert scores["recall@10"] == pytest.approx(2 / 3)

@@ -86,9 +86,7 @@ def test_eight_devices_give_the_loss_and_gradients_of_one_with_dropout_on():
 def test_five_steps_on_eight_devices_end_where_five_on_one_do():
     mesh = make_mesh()
     graphdef, state = init_state(tiny(dropout=0.3), config())
-    spread, spread_history = steps(
-        replicate(state, mesh), shard_batch(eight_packs(), mesh), 5, graphdef, config()
-    )
+    spread, spread_history = steps(replicate(state, mesh), shard_batch(eight_packs(), mesh), 5, graphdef, config())
     state, history = steps(state, eight_packs(), 5, graphdef, config())
     assert int(spread.step) == int(state.step) == 5
     for left, right in zip(spread_history, history, strict=True):
@@ -129,12 +127,8 @@ def test_dropout_differs_between_packs_and_between_steps():
 def test_a_packs_dropout_does_not_depend_on_the_other_packs():
     graphdef, state = init_state(tiny(dropout=0.3), config())
     key = jax.random.key(0)
-    both, _ = compiled_embed(
-        graphdef, state.params, make_batch(PAIRS[:8], packs=2, rows=12, tokens=16), "mean", key
-    )
-    alone, _ = compiled_embed(
-        graphdef, state.params, make_batch(PAIRS[:4], packs=1, rows=12, tokens=16), "mean", key
-    )
+    both, _ = compiled_embed(graphdef, state.params, make_batch(PAIRS[:8], packs=2, rows=12, tokens=16), "mean", key)
+    alone, _ = compiled_embed(graphdef, state.params, make_batch(PAIRS[:4], packs=1, rows=12, tokens=16), "mean", key)
     np.testing.assert_allclose(both[:4], alone, atol=1e-6)
 
 
@@ -143,9 +137,7 @@ def test_a_step_uses_the_key_of_its_own_number():
     batch = eight_packs()
     root = jax.random.key(config().seed)
     expected = [
-        compiled_loss(
-            state.params, batch, jax.random.fold_in(root, step), graphdef=graphdef, config=config()
-        )[0]
+        compiled_loss(state.params, batch, jax.random.fold_in(root, step), graphdef=graphdef, config=config())[0]
         for step in range(2)  # the rate of step 0 is 0: both see the same parameters
     ]
     _, history = steps(state, batch, 2, graphdef, config())
@@ -177,10 +169,7 @@ def test_training_on_one_batch_lowers_its_loss(dtype):
     first, last = history[0], history[-1]
     assert last["loss"] < 0.5 * first["loss"]
     assert last["accuracy"] > first["accuracy"]
-    assert (
-        last["positive_cosine"] - last["negative_cosine"]
-        > first["positive_cosine"] - first["negative_cosine"]
-    )
+    assert last["positive_cosine"] - last["negative_cosine"] > first["positive_cosine"] - first["negative_cosine"]
     assert first["loss"].dtype == jnp.float32
 
 

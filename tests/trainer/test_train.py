@@ -77,9 +77,7 @@ def test_a_run_learns_and_logs_every_step(whole_run: tuple[TrainConfig, Path, Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [7, 11])
-def test_twenty_steps_equal_some_a_kill_and_the_rest(
-    step: int, whole_run: tuple[TrainConfig, Path, Path]
-) -> None:
+def test_twenty_steps_equal_some_a_kill_and_the_rest(step: int, whole_run: tuple[TrainConfig, Path, Path]) -> None:
     config, whole, root = whole_run
     folder = root / f"killed-{step}"
     process = start(dataclasses.replace(config), folder, root)

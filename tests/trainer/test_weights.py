@@ -46,9 +46,7 @@ def test_saving_leaves_two_whole_files_and_nothing_else(folder):
 
 def test_a_bfloat16_encoder_is_saved_in_float32(tmp_path):
     save_encoder(tiny_encoder(dtype="bfloat16"), tmp_path)
-    assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {
-        np.dtype("float32")
-    }
+    assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {np.dtype("float32")}
 
 
 def test_weights_stored_in_bfloat16_load_as_float32(folder):
@@ -103,9 +101,7 @@ def test_the_pooler_and_other_config_keys_of_the_base_are_kept(folder, tmp_path_
 
 
 def test_a_missing_tensor_is_refused_by_name(folder):
-    rewrite(
-        folder, lambda tensors: {k: v for k, v in tensors.items() if "layer.1.output.dense.bias" not in k}
-    )
+    rewrite(folder, lambda tensors: {k: v for k, v in tensors.items() if "layer.1.output.dense.bias" not in k})
     with pytest.raises(ValueError, match=r"no tensor encoder\.layer\.1\.output\.dense\.bias"):
         load_encoder(folder)
 

@@ -57,15 +57,11 @@ class BertConfig:
         ):
             found = document.get(key) or supported
             if found != supported:
-                raise ValueError(
-                    f"{key} is {found!r}; expected {supported!r}; choose a BERT encoder that has it"
-                )
+                raise ValueError(f"{key} is {found!r}; expected {supported!r}; choose a BERT encoder that has it")
         fields = dataclasses.fields(cls)
         missing = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in document]
         if missing:
-            raise ValueError(
-                f"config.json has no {missing[0]!r}; expected a Hugging Face BERT config; add the key"
-            )
+            raise ValueError(f"config.json has no {missing[0]!r}; expected a Hugging Face BERT config; add the key")
         given = {f.name: document[f.name] for f in fields if document.get(f.name) is not None}
         return cls(**given)
 
@@ -155,17 +151,13 @@ class Embeddings(nnx.Module):
 
     def __call__(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
         """int32[R, L] ids and places → float32[R, L, H]; every token has type 0."""
-        return self.norm(
-            self.word(tokens) + self.position(positions) + self.token_type(jnp.zeros_like(tokens))
-        )
+        return self.norm(self.word(tokens) + self.position(positions) + self.token_type(jnp.zeros_like(tokens)))
 
 
 class Layer(nnx.Module):
     """Attention, then a two-layer perceptron; each with its residual and layer norm after."""
 
-    def __init__(
-        self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs):
         self.hidden_dropout = config.hidden_dropout_prob if dropout is None else dropout
         self.attention = Attention(config, dtype, param_dtype, dropout, rngs)
         self.attention_norm = _layer_norm(config, dtype, param_dtype, rngs)
@@ -185,9 +177,7 @@ class Layer(nnx.Module):
 class Attention(nnx.Module):
     """Multi-head self-attention in which a token sees the tokens of its own text alone."""
 
-    def __init__(
-        self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: BertConfig, dtype: Any, param_dtype: Any, dropout: float | None, rngs: nnx.Rngs):
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob if dropout is None else dropout

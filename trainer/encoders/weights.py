@@ -42,9 +42,7 @@ LEAVES = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": 
 Keys = tuple[Any, ...]
 
 
-def load_encoder(
-    folder: str | Path, *, dtype: Any = jnp.float32, dropout: float | None = None
-) -> BertEncoder:
+def load_encoder(folder: str | Path, *, dtype: Any = jnp.float32, dropout: float | None = None) -> BertEncoder:
     """Reads an encoder with float32 parameters; `dtype` and `dropout` as for `BertEncoder`.
 
     Tensors may be named with or without the prefix `bert.`, and layer norms' by `gamma` and
@@ -108,9 +106,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not JSON ({error}); expected a Hugging Face config; fetch it again"
-        ) from None
+        raise ValueError(f"{path} is not JSON ({error}); expected a Hugging Face config; fetch it again") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds a {type(document).__name__}; expected a JSON object; fetch it again")
     return document
