@@ -11,9 +11,9 @@ config = TrainConfig(
     data="data/docstrings",
     corpus=("docstrings",),
     batch_size=64,
-    steps=56,
+    steps=48,
     dropout=0.0,  # a fraction of an epoch: nothing to overfit, and masks cost time on a CPU
     pack=PackConfig(pairs=64, rows=48, tokens=128, max_anchor_tokens=48, max_positive_tokens=96),
     optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=6),
-    checkpoint_every=28,
+    checkpoint_every=24,
 )

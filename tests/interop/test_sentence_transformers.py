@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import write_run
 
 from trainer.encode import TextEncoder
 from trainer.export import export
 from trainer.train import train
-
-from corpora import write_run
 
 pytestmark = pytest.mark.interop
 
