@@ -1,0 +1,34 @@
+"""`make bench`: every speed claim of the project, each against a peer or a limit in the same run.
+
+Machines differ and are noisy: read the ratios, not the rates.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import encode, preprocess
+
+BENCHMARKS = {"preprocess": preprocess.measure, "encode": encode.measure}
+
+
+def main(names: list[str]) -> None:
+    table = Table("benchmark", "what", "rate", "against", "rate", "ratio", box=None)
+    for name in names or BENCHMARKS:
+        for row in BENCHMARKS[name]():
+            table.add_row(
+                name,
+                row.what,
+                f"{row.rate:,.0f} {row.unit}",
+                row.against,
+                f"{row.other_rate:,.0f} {row.unit}",
+                f"{row.rate / row.other_rate:.2f}",
+            )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
