@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pairstream.arguments import parse_known
@@ -75,14 +75,16 @@ def main(argv: Sequence[str]) -> None:
     print(f"next: pairstream inspect {shlex.quote(arguments.output)}")
 
 
-def _parse(source: type[Any], argv: Sequence[str], command: str) -> tuple[Arguments, Any, list[str]]:
+def _parse(source: Any, argv: Sequence[str], command: str) -> tuple[Arguments, Any, list[str]]:
+    """The arguments, the source with its options, and what neither knows."""
     import tyro
 
-    plain = tyro.conf.arg(name="")  # no `--source.` before the options
-    both = make_dataclass("Both", [("arguments", Annotated[Arguments, plain]), ("source", Annotated[source, plain])])
-    both.__doc__ = source.__doc__
+    plain = tyro.conf.arg(name="")  # no `--options.` before the options
+    fields = [("arguments", Annotated[Arguments, plain]), ("options", Annotated[type(source.options), plain])]
+    both = make_dataclass("Both", [fields[0], (*fields[1], field(default=source.options))])
+    both.__doc__ = type(source).__doc__ if source.options is source else f"{source.datasets[0].tuple}."
     parsed, unknown = parse_known(both, argv, command)
-    return parsed.arguments, parsed.source, unknown
+    return parsed.arguments, source.with_options(parsed.options), unknown
 
 
 def _refuse_unknown(options: list[str]) -> None:

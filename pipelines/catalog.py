@@ -6,7 +6,7 @@ from pipelines.sources.base import Source
 from pipelines.sources.docstrings import Docstrings
 from pipelines.sources.reddit import Reddit
 
-SOURCES: dict[str, type[Source]] = {
-    "reddit": Reddit,
-    "docstrings": Docstrings,
+SOURCES: dict[str, Source] = {
+    "reddit": Reddit(),
+    "docstrings": Docstrings(),
 }

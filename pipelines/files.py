@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
+import os
+import re
+import tarfile
+import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from typing import IO, Any, NamedTuple
 
 import zstandard
@@ -68,6 +75,91 @@ def match_files(globs: tuple[str, ...]) -> list[InputFile]:
 def open_raw(path: str) -> IO[bytes]:
     """The file's own bytes, compressed or not."""
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)  # type: ignore[return-value]
+
+
+def open_plain(path: str) -> IO[bytes]:
+    """The file's content, decompressed by its ending, as a stream.
+
+    Reading raises UnreadableFileError when the content is damaged or ends too early.
+    """
+    try:
+        return io.BufferedReader(_ChunkStream(_decompress(path, open_raw(path))), BLOCK_BYTES)
+    except (OSError, BeamIOError) as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error})") from None
+
+
+class _ChunkStream(io.RawIOBase):
+    """An iterator of byte chunks as a raw stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = chunk
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
+def open_members(path: str, pattern: str = "*") -> Iterator[tuple[str, IO[bytes]]]:
+    """(name, stream) of each file in a .tar, .zip or .7z whose name matches; of any other file, itself.
+
+    A tar may be compressed. Members are read one at a time and never written to a path of their own.
+    Raises UnreadableFileError for a damaged archive.
+    """
+    if re.search(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz|tbz2?)$", path):
+        yield from _tar_members(path, pattern)
+    elif path.endswith(".zip"):
+        yield from _zip_members(path, pattern)
+    elif path.endswith(".7z"):
+        yield from _7z_members(path, pattern)
+    else:
+        yield path, open_plain(path)
+
+
+def _tar_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
+    try:
+        with open_plain(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if member.isfile() and fnmatch(member.name, pattern):
+                    yield f"{path}:{member.name}", archive.extractfile(member)  # type: ignore[misc]
+    except tarfile.TarError as error:
+        raise UnreadableFileError(f"{path}: damaged tar archive ({error}); fetch it again") from None
+
+
+def _zip_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
+    try:
+        with open_raw(path) as stream, zipfile.ZipFile(stream) as archive:
+            for member in archive.infolist():
+                if not member.is_dir() and fnmatch(member.filename, pattern):
+                    with archive.open(member) as content:
+                        yield f"{path}:{member.filename}", content
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UnreadableFileError(f"{path}: damaged or encrypted zip archive ({error}); fetch it again") from None
+
+
+def _7z_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
+    import py7zr
+    from py7zr.exceptions import ArchiveError
+
+    # 7z needs seeking and unpacks whole members, so they go through a scratch folder, by plain names.
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with open_raw(path) as stream, py7zr.SevenZipFile(stream) as archive:  # type: ignore[arg-type]
+                names = [name for name in archive.getnames() if fnmatch(name, pattern)]
+                archive.extract(scratch, targets=names)
+        except (ArchiveError, lzma.LZMAError, EOFError, ValueError, OSError) as error:
+            raise UnreadableFileError(f"{path}: damaged 7z archive ({error}); fetch it again") from None
+        for name in sorted(names):
+            with open(os.path.join(scratch, name), "rb") as content:
+                yield f"{path}:{name}", content
 
 
 def read_lines(path: str) -> Iterator[list[bytes]]:

@@ -99,7 +99,7 @@ class Job:
     @property
     def options(self) -> dict[str, Any]:
         """All that decides the bytes."""
-        return {"seed": self.seed, "shard_size": self.shard_size, **dataclasses.asdict(self.source)}  # type: ignore[call-overload]
+        return {"seed": self.seed, "shard_size": self.shard_size, **dataclasses.asdict(self.source.options)}
 
 
 def build(pipeline: beam.Pipeline, job: Job, files: list[InputFile], staging: str) -> None:

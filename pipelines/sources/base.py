@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from apache_beam.pvalue import PCollection
 
@@ -13,7 +12,7 @@ from pipelines.filters import Filter
 
 
 class DatasetInfo(NamedTuple):
-    """What the manifest says of a dataset."""
+    """A dataset as the catalogue and the manifest describe it."""
 
     name: str
     tuple: str
@@ -21,6 +20,13 @@ class DatasetInfo(NamedTuple):
     licence: str
     citation: str
     url: str
+    """Where to get the raw files."""
+    raw: str = ""
+    """The raw format, as its publisher gives it."""
+    published: int | None = None
+    """Pairs that the original's card or config states."""
+    weight: float | None = None
+    """Weight in the original's mixture."""
 
 
 class Outcomes(NamedTuple):
@@ -34,17 +40,24 @@ class Outcomes(NamedTuple):
     """of str: one line for each input that could not be read to its end"""
 
 
-@dataclass(frozen=True)
 class Source(ABC):
-    """A raw format. Fields of the subclass are its command's options, its docstring is the help text."""
+    """A raw format. A frozen dataclass; `options` are its command's options, with their help texts."""
 
-    test_fraction: float = 0.0
-    """Share of the groups that is held out."""
-
-    datasets: ClassVar[tuple[DatasetInfo, ...]]
+    datasets: tuple[DatasetInfo, ...]
     """What the source writes."""
+    test_fraction: float
+    """Share of the groups that is held out."""
     drop_train_texts_in_test: ClassVar[bool] = False
     """Whether a train pair goes when one of its texts stands in the test split."""
+
+    @property
+    def options(self) -> Any:
+        """A frozen dataclass of options: by default the source itself, all its fields being options."""
+        return self
+
+    def with_options(self, options: Any) -> Source:
+        """The source with other options."""
+        return options
 
     @property
     def filters(self) -> tuple[Filter, ...]:

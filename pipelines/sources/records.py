@@ -1,0 +1,242 @@
+"""Sources that go record by record: a reader of a raw format and a function from a record to pairs.
+
+Most of the catalogue is rows of this one class. A reader turns a stream into records and yields a
+`BadRecord` for one it cannot make sense of; the function yields pairs, or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import dataclasses
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any, NamedTuple
+
+import ijson
+import orjson
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.pvalue import PCollection
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, iterparse
+
+from pipelines.files import InputFile, UnreadableFileError, match_files, open_members
+from pipelines.filters import Filter, empty_text, same_text
+from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
+from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from schemas.pair import Pair
+
+csv.field_size_limit(1 << 24)  # a field of an export may be a whole page; a lost quote must not eat the file
+
+
+class BadRecord(NamedTuple):
+    """A record that a reader could not make sense of."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What every record source takes."""
+
+    test_fraction: float = 0.0
+    """Share of the groups that is held out."""
+
+
+Reader = Callable[..., Iterator[Any]]
+"""(stream, …) → records and BadRecords; one stream for each file of a line-aligned set."""
+Extract = Callable[[Any, str, Any], Iterator[Pair | str]]
+"""(record, dataset, options) → pairs, or the reason why there is none."""
+
+
+@dataclass(frozen=True)
+class RecordSource(Source):
+    """A row of the catalogue: one dataset, its reader, and the way from a record to pairs."""
+
+    info: DatasetInfo
+    read: Reader
+    pairs: Extract
+    settings: Any = RecordOptions()
+    """The row's options with their defaults."""
+    members: str = "*"
+    """Which files of an archive are read."""
+    aligned: int = 1
+    """Files that are read side by side, line by line."""
+
+    @property
+    def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
+        return (self.info,)
+
+    @property
+    def options(self) -> Any:
+        return self.settings
+
+    def with_options(self, options: Any) -> Source:
+        return dataclasses.replace(self, settings=options)
+
+    @property
+    def test_fraction(self) -> float:  # type: ignore[override]
+        return self.settings.test_fraction
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return empty_text, same_text
+
+    def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
+        if not inputs:
+            raise FileNotFoundError(f"{self.info.name} needs --input: {self.info.raw}, from {self.info.url}")
+        if self.aligned == 1:
+            return match_files(inputs)
+        sides = [match_files((glob,)) for glob in inputs]
+        if len(sides) != self.aligned or len({len(side) for side in sides}) != 1:
+            raise FileNotFoundError(
+                f"{self.info.name} reads {self.aligned} files side by side; expected {self.aligned} --input globs "
+                f"that match as many files each, found {[len(side) for side in sides]}"
+            )
+        return [
+            InputFile("\0".join(file.path for file in files), sum(file.bytes for file in files))
+            for files in zip(*sides, strict=True)
+        ]
+
+    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+        pairs = files | counted("ReadRecords", read_records, self, datasets[0].name)
+        return Outcomes(pairs.main, tallies=(pairs[TALLIES],), bad_files=(pairs[BAD_FILES],))
+
+
+def read_records(path: str, source: RecordSource, dataset: str) -> Iterator[Pair | Read | Drop | BadFile]:
+    """The pairs of one input: a record counts once for each pair it gives, or once with its reason."""
+    where = path
+    try:
+        for opened in _open(path, source):
+            where = opened[0]
+            for record in source.read(*opened[1:]):
+                if isinstance(record, BadRecord):
+                    yield Read(dataset)
+                    yield Drop(dataset, "read", record.reason)
+                    continue
+                for outcome in source.pairs(record, dataset, source.settings):
+                    yield Read(dataset)
+                    yield Drop(dataset, "pair", outcome) if isinstance(outcome, str) else outcome
+    except UnreadableFileError as error:
+        yield BadFile(str(error))
+    except (OSError, BeamIOError, EOFError, csv.Error, ParseError, DefusedXmlException, ijson.JSONError) as error:
+        shown = where.replace("\0", " + ")
+        yield BadFile(f"{shown}: not {source.info.raw} to its end ({error}); fetch it again")
+
+
+def _open(path: str, source: RecordSource) -> Iterator[tuple[Any, ...]]:
+    """(name, stream …) of each member of an input, or of each set of aligned files."""
+    if source.aligned == 1:
+        yield from open_members(path, source.members)
+        return
+    sides = [list(open_members(side, source.members)) for side in path.split("\0")]
+    for members in zip(*sides, strict=True):
+        yield (path, *(stream for _, stream in members))
+
+
+# Readers. Each takes a binary stream, or several, and gives records.
+
+
+def text_lines(stream: IO[bytes]) -> Iterator[Any]:
+    """Lines as text, without their ends; a byte order mark is skipped."""
+    for number, line in enumerate(stream):
+        if number == 0:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        try:
+            yield line.rstrip(b"\r\n").decode()
+        except UnicodeDecodeError:
+            yield BadRecord("not_utf8")
+
+
+def json_lines(stream: IO[bytes]) -> Iterator[Any]:
+    """A JSON value a line."""
+    yield from _parsed_lines(stream, orjson.loads, "not_json")
+
+
+def python_lines(stream: IO[bytes]) -> Iterator[Any]:
+    """A Python literal a line, evaluated as a literal alone."""
+    yield from _parsed_lines(stream, ast.literal_eval, "not_a_literal")
+
+
+def _parsed_lines(stream: IO[bytes], parse: Callable[[str], Any], reason: str) -> Iterator[Any]:
+    for line in text_lines(stream):
+        if isinstance(line, BadRecord):
+            yield line
+        elif line.strip():
+            try:
+                yield parse(line)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                yield BadRecord(reason)
+
+
+@dataclass(frozen=True)
+class JsonItems:
+    """The elements of a list inside one JSON document, streamed: `data.item` is each of data."""
+
+    path: str
+
+    def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
+        yield from ijson.items(stream, self.path, use_float=True)
+
+
+@dataclass(frozen=True)
+class JsonMembers:
+    """(key, value) of an object inside one JSON document, streamed; '' is the document itself."""
+
+    path: str = ""
+
+    def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
+        yield from ijson.kvitems(stream, self.path, use_float=True)
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """Rows of a CSV or TSV as lists of text; fields in quotes may have line ends where `quoted`."""
+
+    delimiter: str = "\t"
+    quoted: bool = False
+    header: bool = False
+    """The first row names the columns; rows are then dicts."""
+
+    def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
+        # Undecodable bytes become surrogates, by which the row is known to be bad.
+        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        rows = csv.reader(text, delimiter=self.delimiter, quoting=quoting)
+        names = next(rows, []) if self.header else []
+        for row in rows:
+            if any("\udc80" <= letter <= "\udcff" for field in row for letter in field if not field.isascii()):
+                yield BadRecord("not_utf8")
+            elif self.header and len(row) != len(names):
+                yield BadRecord("wrong_number_of_columns")
+            elif row:
+                yield dict(zip(names, row, strict=True)) if self.header else row
+
+
+def aligned_lines(*streams: IO[bytes]) -> Iterator[Any]:
+    """Tuples of the lines that stand at one place in several files; EOFError when one has more lines."""
+    try:
+        for lines in zip(*map(text_lines, streams), strict=True):
+            yield next((line for line in lines if isinstance(line, BadRecord)), lines)
+    except ValueError:
+        raise EOFError("one file has more lines than another") from None
+
+
+@dataclass(frozen=True)
+class XmlElements:
+    """Elements of one tag, each whole; an XML document is streamed, and entity tricks are refused."""
+
+    tag: str
+
+    def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
+        parents: list[Any] = []
+        for event, element in iterparse(stream, events=("start", "end"), forbid_dtd=False):
+            if event == "start":
+                parents.append(element)
+                continue
+            parents.pop()
+            if element.tag == self.tag:
+                yield element
+                if parents:
+                    parents[-1].remove(element)  # what was read is let go
