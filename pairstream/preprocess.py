@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field, make_dataclass
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pairstream.arguments import parse_known
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
+from schemas.mixture import Mixture
 
 if TYPE_CHECKING:
     from schemas.manifest import Manifest
@@ -31,27 +36,44 @@ class Arguments:
     """A shard closes when it holds this many bytes."""
     overwrite: bool = False
     """Replace a complete output; without it the command refuses."""
+    skip_bad_files: bool = False
+    """Go on without files that cannot be read to their end; the manifest lists them."""
+
+
+@dataclass(frozen=True)
+class FolderArguments(Arguments):
+    """Convert a folder of published NAME.jsonl.gz files, as a mixture file names them, in one job."""
+
+    config: Path = Path()
+    """The mixture: a data_config.json, gzipped or plain."""
 
 
 def main(argv: Sequence[str]) -> None:
     quiet_libraries()
-    from pipelines.catalog import SOURCES
+    from pipelines.catalog import CATALOGUE, SOURCES
 
-    names = ", ".join(SOURCES)
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: pairstream preprocess SOURCE --input GLOB… --output DIR [options]\n\nSOURCE: {names}\n")
-        print("pairstream preprocess SOURCE --help lists a source's options. For example:")
-        print("  pairstream preprocess reddit --input 'RC_2019-*.zst' --output data/reddit")
-        print("  pairstream preprocess docstrings --output data/docstrings")
+        print(_HELP.format(names=textwrap.fill(", ".join(SOURCES), 110, break_on_hyphens=False)))
         if not argv:
-            raise UsageError(f"no source was named; expected one of: {names}")
+            raise UsageError("no source was named; see pairstream sources")
         return
-    source_name, *rest = argv
-    if source_name not in SOURCES:
-        raise UsageError(f"unknown source {source_name!r}; expected one of: {names}")
-    arguments, source, beam_options = _parse(SOURCES[source_name], rest, f"preprocess {source_name}")
-    _refuse_unknown(beam_options)
+    if any(argument.split("=")[0] == "--config" for argument in argv):
+        from pipelines.sources.pair_lines import MixtureFolder
 
+        name, kind = "preprocess --config", FolderArguments
+        source: Any = MixtureFolder(Mixture(()), CATALOGUE)
+        arguments, source, beam_options = _parse(kind, source, argv, name)
+        if len(arguments.input) != 1:
+            raise UsageError("preprocess --config: expected one --input, the folder of the *.jsonl.gz files")
+        source = replace(source, mixture=Mixture.load(arguments.config), folder=arguments.input[0])
+    else:
+        name, *rest = argv
+        arguments, source, beam_options = _parse(Arguments, _find_source(name, SOURCES), rest, f"preprocess {name}")
+    _refuse_unknown(beam_options)
+    _run(name, arguments, source, argv, beam_options)
+
+
+def _run(name: str, arguments: Arguments, source: Any, argv: Sequence[str], beam_options: list[str]) -> None:
     from rich.console import Console
 
     from pipelines.preprocess import Job, run
@@ -64,25 +86,56 @@ def main(argv: Sequence[str]) -> None:
         seed=arguments.seed,
         shard_size=arguments.shard_size,
         overwrite=arguments.overwrite,
+        skip_bad_files=arguments.skip_bad_files,
         command=("pairstream", "preprocess", *argv),
         beam_options=tuple(beam_options),
     )
-    console = Console(stderr=True)
-    with console.status(f"{source_name}: reading, shuffling, writing …"):
+    with Console(stderr=True).status(f"{name}: reading, shuffling, writing …"):
         manifests = run(job)
     for manifest in manifests:
         print_funnel(manifest)
+    for bad in manifests[0].parts[0].inputs["bad"]:
+        print(f"skipped: {bad}")
     print(f"next: pairstream inspect {shlex.quote(arguments.output)}")
 
 
-def _parse(source: Any, argv: Sequence[str], command: str) -> tuple[Arguments, Any, list[str]]:
+def _find_source(name: str, known: Mapping[str, Any]) -> Any:
+    """A source of the catalogue, or the one that a Python file defines."""
+    if name.endswith(".py"):
+        if not Path(name).is_file():
+            raise UsageError(f"{name}: no such file; expected a Python file that defines `source`")
+        found = runpy.run_path(name).get("source")  # the file is executed: trusted alone
+        if not hasattr(found, "read_pairs"):
+            raise UsageError(f"{name}: defines no `source`; see docs/sources.md")
+        return found
+    if name not in known:
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"unknown source {name!r}; {hint}`pairstream sources` lists them")
+    return known[name]
+
+
+_HELP = """usage: pairstream preprocess SOURCE --input GLOB… --output DIR [options]
+       pairstream preprocess --config MIXTURE --input DIR --output DIR [options]
+
+SOURCE is a Python file that defines one (docs/sources.md), or one of:
+{names}
+
+pairstream preprocess SOURCE --help lists a source's options. For example:
+  pairstream preprocess reddit --input 'RC_2019-*.zst' --output data/reddit
+  pairstream preprocess docstrings --output data/docstrings
+  pairstream preprocess csv --input faq.csv --anchor question --positive answer --dataset faq --output data/faq"""
+
+
+def _parse(kind: type[Arguments], source: Any, argv: Sequence[str], command: str) -> tuple[Any, Any, list[str]]:
     """The arguments, the source with its options, and what neither knows."""
     import tyro
 
     plain = tyro.conf.arg(name="")  # no `--options.` before the options
-    fields = [("arguments", Annotated[Arguments, plain]), ("options", Annotated[type(source.options), plain])]
+    fields = [("arguments", Annotated[kind, plain]), ("options", Annotated[type(source.options), plain])]
     both = make_dataclass("Both", [fields[0], (*fields[1], field(default=source.options))])
-    both.__doc__ = type(source).__doc__ if source.options is source else f"{source.datasets[0].tuple}."
+    rows = source.datasets
+    both.__doc__ = type(source).__doc__ if source.options is source or not rows else f"{rows[0].raw}: {rows[0].tuple}"
     parsed, unknown = parse_known(both, argv, command)
     return parsed.arguments, source.with_options(parsed.options), unknown
 

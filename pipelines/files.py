@@ -22,6 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 CHUNK_BYTES = 1 << 16  # compressed bytes at a time: what one chunk expands to stays small
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 26
+HUB = "hf://"
 
 
 class InputFile(NamedTuple):
@@ -62,18 +63,35 @@ def match_files(globs: tuple[str, ...]) -> list[InputFile]:
 
     Raises FileNotFoundError naming every glob that matches nothing.
     """
-    try:
-        results = FileSystems.match(list(globs))
-    except BeamIOError as error:
-        raise FileNotFoundError(f"cannot look for {', '.join(globs)}: {error}") from None
-    if empty := [glob for glob, result in zip(globs, results, strict=True) if not result.metadata_list]:
+    matches = {glob: _match(glob) for glob in globs}
+    if empty := [glob for glob, files in matches.items() if not files]:
         raise FileNotFoundError(f"no file matches {', '.join(empty)}; expected the path or glob of raw files")
-    found = {item.path: item.size_in_bytes for result in results for item in result.metadata_list}
-    return [InputFile(path, size) for path, size in sorted(found.items())]
+    return sorted({file for files in matches.values() for file in files})
+
+
+def _match(glob: str) -> list[InputFile]:
+    try:
+        if glob.startswith(HUB):
+            found = _hub().glob(glob, detail=True)
+            return [InputFile(f"{HUB}{path}", int(entry["size"])) for path, entry in found.items()]
+        matched = FileSystems.match([glob])[0].metadata_list
+        return [InputFile(item.path, item.size_in_bytes) for item in matched]
+    except (BeamIOError, OSError, NotImplementedError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(f"cannot look for {glob} ({reason}); check the path and the network") from None
+
+
+def _hub() -> Any:
+    """Datasets of the Hugging Face Hub as a file system."""
+    from huggingface_hub import HfFileSystem
+
+    return HfFileSystem()
 
 
 def open_raw(path: str) -> IO[bytes]:
     """The file's own bytes, compressed or not."""
+    if path.startswith(HUB):
+        return _hub().open(path, "rb")
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)  # type: ignore[return-value]
 
 
@@ -153,11 +171,14 @@ def _7z_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             with open_raw(path) as stream, py7zr.SevenZipFile(stream) as archive:  # type: ignore[arg-type]
-                names = [name for name in archive.getnames() if fnmatch(name, pattern)]
+                files = [entry.filename for entry in archive.list() if not entry.is_directory]
+                names = [name for name in files if fnmatch(name, pattern)]
                 archive.extract(scratch, targets=names)
         except (ArchiveError, lzma.LZMAError, EOFError, ValueError, OSError) as error:
             raise UnreadableFileError(f"{path}: damaged 7z archive ({error}); fetch it again") from None
         for name in sorted(names):
+            if os.path.islink(os.path.join(scratch, name)):
+                continue  # it may point anywhere on this machine
             with open(os.path.join(scratch, name), "rb") as content:
                 yield f"{path}:{name}", content
 

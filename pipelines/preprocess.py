@@ -68,6 +68,8 @@ class Job:
     shard_size: int = 128_000_000
     """A shard closes when it holds this many bytes."""
     overwrite: bool = False
+    skip_bad_files: bool = False
+    """Go on without inputs that cannot be read to their end, and list them in the manifest."""
     command: tuple[str, ...] = ()
     """The command line, for the manifest."""
     beam_options: tuple[str, ...] = ()
@@ -94,7 +96,8 @@ class Job:
 
     def folder(self, dataset: str) -> str:
         """A single dataset lies straight under the output, several in folders of their names."""
-        return self.output if len(self.datasets) == 1 else FileSystems.join(self.output, dataset)
+        straight = len(self.datasets) == 1 and not self.source.always_in_folders
+        return self.output if straight else FileSystems.join(self.output, dataset)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -122,16 +125,25 @@ def build(pipeline: beam.Pipeline, job: Job, files: list[InputFile], staging: st
     shards = (
         pipeline
         | "Plan" >> beam.Create([job.shard_size])
-        | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(cells.main), AsList(bad_files))  # ShardTask
+        | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(cells.main), AsList(bad_files), job.skip_bad_files)
         | "SpreadShards" >> beam.Reshuffle()
         | "WriteShards" >> beam.Map(lambda task, job: write_shard_task(task, staging, job.folder(task.dataset)), job)
-    )  # WrittenShard
+    )  # ShardTask, then WrittenShard
     tallies = (raw[TALLIES], pairs[TALLIES], cells[TALLIES]) | "AllTallies" >> beam.Flatten() | beam.CombinePerKey(sum)
     (
         pipeline
-        | "Finish" >> beam.Create([job])
+        | "Finish" >> beam.Create(["manifests"])
         | "WriteManifests"
-        >> beam.Map(finish, files, staging, AsList(tallies), AsList(cells.main), AsList(shards), AsList(bad_files))
+        >> beam.Map(
+            lambda _, *given: finish(*given),
+            job,
+            files,
+            staging,
+            AsList(tallies),
+            AsList(cells.main),
+            AsList(shards),
+            AsList(bad_files),
+        )
     )
 
 
@@ -199,9 +211,11 @@ class UniqueFingerprints(beam.CombineFn):
         return np.sort(np.fromiter(accumulator, np.uint64, len(accumulator)))
 
 
-def plan_unless_bad(shard_size: int, cells: list[CellFile], bad_files: list[str]) -> Iterator[Any]:
+def plan_unless_bad(
+    shard_size: int, cells: list[CellFile], bad_files: list[str], skip_bad_files: bool
+) -> Iterator[Any]:
     """Shards to write; none when an input was bad, so that nothing half-read gets a final name."""
-    if not bad_files:
+    if skip_bad_files or not bad_files:
         yield from plan_shards(cells, shard_size)
 
 
@@ -215,10 +229,11 @@ def finish(
     bad_files: list[str],
 ) -> None:
     """Write each manifest, or leave the reasons why there is none in `staging`."""
-    manifests = (
-        [] if bad_files else [_manifest(job, info, files, dict(tallies), cells, shards) for info in job.datasets]
-    )
-    problems = sorted(bad_files)
+    problems = [] if job.skip_bad_files else sorted(bad_files)
+    manifests: list[Manifest] = []
+    if not problems:
+        inputs = {"files": len(files), "bytes": sum(file.bytes for file in files), "bad": sorted(bad_files)}
+        manifests = [_manifest(job, info, inputs, dict(tallies), cells, shards) for info in job.datasets]
     if manifests and not shards:
         drops = [drop for m in manifests for stage in m.parts[0].funnel for drop in stage.drops.items()]
         reasons = ", ".join(f"{reason} {records:,}" for reason, records in drops) or "no record was read"
@@ -234,7 +249,7 @@ def finish(
 def _manifest(
     job: Job,
     info: DatasetInfo,
-    files: list[InputFile],
+    inputs: dict[str, Any],
     tallies: dict[tuple[str, str, str], int],
     cells: list[CellFile],
     shards: list[WrittenShard],
@@ -248,7 +263,7 @@ def _manifest(
         path="",
         command=job.command,
         options=job.options,
-        inputs={"files": len(files), "bytes": sum(file.bytes for file in files)},
+        inputs=inputs,
         read=read,
         funnel=funnel,
         splits={

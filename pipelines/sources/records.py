@@ -21,7 +21,7 @@ from apache_beam.pvalue import PCollection
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
-from pipelines.files import InputFile, UnreadableFileError, match_files, open_members
+from pipelines.files import InputFile, UnreadableFileError, match_files, open_members, open_raw
 from pipelines.filters import Filter, empty_text, same_text
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
 from pipelines.sources.base import DatasetInfo, Outcomes, Source
@@ -63,6 +63,8 @@ class RecordSource(Source):
     """Which files of an archive are read."""
     aligned: int = 1
     """Files that are read side by side, line by line."""
+    seekable: bool = False
+    """The reader jumps about in the file, which is therefore neither an archive nor compressed."""
 
     @property
     def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
@@ -127,6 +129,10 @@ def read_records(path: str, source: RecordSource, dataset: str) -> Iterator[Pair
 
 def _open(path: str, source: RecordSource) -> Iterator[tuple[Any, ...]]:
     """(name, stream …) of each member of an input, or of each set of aligned files."""
+    if source.seekable:
+        with open_raw(path) as stream:
+            yield path, stream
+        return
     if source.aligned == 1:
         yield from open_members(path, source.members)
         return

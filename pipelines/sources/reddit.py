@@ -71,12 +71,17 @@ class Reddit(Source):
 
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
         if not inputs:
-            raise FileNotFoundError("reddit needs --input: the path or glob of comment dumps (RC_*.zst, …)")
+            wanted = self.datasets[0].raw or "comment dumps (RC_*.zst, …)"
+            raise FileNotFoundError(f"{self.datasets[0].name} needs --input: the path or glob of {wanted}")
         return match_files(inputs)
+
+    def read_file(self, path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
+        """(thread, comment as JSON) of each good comment of a file."""
+        return read_comments(path, dataset)
 
     def read_pairs(self, files: PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
         dataset = datasets[0].name
-        comments = files | counted("ReadComments", read_comments, dataset)
+        comments = files | counted("ReadComments", self.read_file, dataset)
         pairs = (
             comments.main  # (thread, Comment as JSON)
             | "GroupByThread" >> beam.GroupByKey()  # (thread, [Comment as JSON])
@@ -105,19 +110,24 @@ def parse_comment(line: bytes) -> tuple[str, bytes] | str:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         return "not_json"
+    return comment_from_row(row)
+
+
+def comment_from_row(row: Any) -> tuple[str, bytes] | str:
+    """(thread, comment as JSON) of a row of fields, or the reason why it is none."""
     if not isinstance(row, dict):
         return "not_an_object"
     body = row.get("body")
     if not isinstance(body, str):
         return "body_missing"
-    thread, comment = _plain_id(row.get("link_id")), _plain_id(row.get("id"))
+    thread, comment = plain_id(row.get("link_id")), plain_id(row.get("id"))
     if not thread or not comment:
         return "id_missing"
-    fields = Comment(comment, _plain_id(row.get("parent_id")), _timestamp(row), body)
+    fields = Comment(comment, plain_id(row.get("parent_id")), _timestamp(row), body)
     return thread, orjson.dumps(tuple(fields))
 
 
-def _plain_id(value: Any) -> str:
+def plain_id(value: Any) -> str:
     """An id without its `t1_`…`t5_` prefix; old months have integers, some rows nothing."""
     return _KIND_PREFIX.sub("", str(value)) if isinstance(value, str | int) else ""
 

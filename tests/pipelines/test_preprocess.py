@@ -301,7 +301,7 @@ def test_all_bad_inputs_are_named_at_once(tmp_path):
 
 def test_an_input_without_a_pair_fails_and_says_where_they_went(tmp_path):
     (tmp_path / "dump").write_text('{"id": "a", "link_id": "t3_x", "parent_id": "t3_x", "body": "alone"}\nnonsense\n')
-    with pytest.raises(JobError, match=r"no pair is left to write \(top_level 1, not_json 1\)"):
+    with pytest.raises(JobError, match=r"no pair is left to write \(not_json 1, top_level 1\)"):
         preprocess_reddit(tmp_path / "out", tmp_path / "dump")
     assert files_in(tmp_path) == ["dump"]
 
