@@ -41,7 +41,7 @@ preprocess: setup
 	$(BIN)/pairstream preprocess $(SOURCE) $(if $(INPUT),--input $(foreach glob,$(INPUT),'$(glob)')) \
 	  --output '$(OUTPUT)' $(if $(RUNNER),--runner $(RUNNER)) $(ARGS)
 
-# make train [RUN=quickstart] [ARGS='--set steps=200']
+# make train [RUN=quickstart] [ARGS='--set steps=200 --output runs/longer']
 train: setup
 	$(BIN)/pairstream run $(RUN) $(ARGS)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import operator
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -31,7 +33,10 @@ def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Argu
 
     Raises UsageError for a text that is not of the type, or that the config refuses.
     """
-    flags = [part for name, text in changes for part in (f"--{name}", *text.split())]
+    flags = []
+    for name, text in changes:
+        is_list = isinstance(operator.attrgetter(name)(config), tuple)
+        flags += [f"--{name}", *shlex.split(text)] if is_list else [f"--{name}={text}"]
     changed = _in_one_line(type(config), flags, "train", default=config, config=(tyro.conf.FlagConversionOff,))
     return cast(Arguments, changed)
 
@@ -53,8 +58,10 @@ def _in_one_line(kind: Any, argv: Sequence[str], command: str, **options: Any) -
 
 
 _NOISE = (
-    (r"^(Value error|Parsing error|Unrecognized options|Required options) ", ""),
-    (r" Argument helptext.*", ""),
+    (r"^(Value error|Parsing error|Invalid choice|Unrecognized options|Required options) ", ""),
+    (r"^Missing from [^:]*: (--[\w.-]+).*", r"\1 is missing"),
+    (r" (Argument helptext|Similar arguments|─).*", ""),
+    (r"^Error parsing [A-Z]\w*: ", ""),
 )
 
 

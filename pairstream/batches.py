@@ -45,9 +45,11 @@ def main(argv: Sequence[str]) -> None:
     from reader.plan import plan_batches
     from schemas.mixture import Mixture
 
-    plan = plan_batches(Mixture.load(arguments.mixture), arguments.data, batch_size=arguments.batch_size)
     if arguments.start < 0 or arguments.count < 0 or arguments.hosts < 1:
         raise UsageError("--start and --count must be at least 0, --hosts at least 1")
+    if arguments.batch_size is not None and arguments.batch_size < 2:
+        raise UsageError(f"--batch-size is {arguments.batch_size}; expected at least 2")
+    plan = plan_batches(Mixture.load(arguments.mixture), arguments.data, batch_size=arguments.batch_size)
     if plan.batch_size % arguments.hosts:
         near = max(1, round(plan.batch_size / arguments.hosts)) * arguments.hosts
         raise UsageError(f"batch size {plan.batch_size} does not divide over {arguments.hosts} hosts; nearest: {near}")

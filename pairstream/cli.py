@@ -68,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if not isinstance(error, ValueError | OSError | RuntimeError):
             raise  # a defect of ours: the traceback is what we need
-        return _complain(f"{name}: {one_line(error)}", 2 if isinstance(error, UsageError) else 1)
+        return _complain(f"{name}: {message_of(error)}", 2 if isinstance(error, UsageError) else 1)
     return 0
 
 
-def one_line(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """The error's own words, without what a Beam runner adds; a job's several causes keep their lines."""
     message = re.sub(r" \[while running '[^\n]*'\]", "", str(error)).strip()
     return message or type(error).__name__

@@ -29,16 +29,23 @@ class Arguments:
     """A .npy file, float32 [lines, dimensions]; by default JSON lines {"text", "vector"} on stdout."""
 
 
+def read_lines(path: Path | None) -> list[str]:
+    """The lines of a file, or of stdin, ended by line feeds alone: row i of the output is line i."""
+    if path is not None and (path.is_dir() or not path.exists()):
+        raise FileNotFoundError(f"{path}: no such file; expected a text a line")
+    data = sys.stdin.buffer.read() if path is None else path.read_bytes()
+    lines = data.decode(errors="replace").split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+
+
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "encode")
-    if arguments.output is not None and arguments.output.suffix != ".npy":
-        raise UsageError(f"--output {arguments.output}: expected a name that ends in .npy")
-    if arguments.input is None:
-        texts = sys.stdin.read().splitlines()
-    elif arguments.input.is_file():
-        texts = arguments.input.read_text().splitlines()
-    else:
-        raise FileNotFoundError(f"{arguments.input}: no such file; expected a text a line")
+    if arguments.output is not None:
+        if arguments.output.suffix != ".npy":
+            raise UsageError(f"--output {arguments.output}: expected a name that ends in .npy")
+        if not arguments.output.parent.is_dir():
+            raise FileNotFoundError(f"{arguments.output.parent}: no such folder for --output")
+    texts = read_lines(arguments.input)
     quiet_libraries()
     from trainer.encode import TextEncoder
     from trainer.encoders.fetch import resolve_encoder

@@ -42,9 +42,14 @@ def main(argv: Sequence[str]) -> None:
     if arguments.candidates < 2:
         raise UsageError(f"--candidates is {arguments.candidates}; expected at least 2")
     quiet_libraries()
+    from schemas.manifest import find_manifests
     from trainer.evaluate.retrieval import collections, score
 
-    tasks = collections(arguments.retrieval, arguments.candidates)
+    folders = [found for folder in arguments.retrieval for found in find_manifests(folder)]
+    tasks = collections(folders, arguments.candidates)
+    names = [task.name for task in tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"--retrieval names two datasets that are both called {twice[0]!r}; evaluate them apart")
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for name in arguments.encoders:
         rank = _ranking(name)
@@ -76,15 +81,15 @@ def _ranking(name: str) -> Any:
     return rank_by_encoder(encode)
 
 
-def print_scores(scores: dict[str, dict[str, dict[str, float]]], title: str | None = None) -> None:
+def print_scores(scores: dict[str, dict[str, dict[str, float]]]) -> None:
     """A table a dataset, a row a contender."""
     from rich.console import Console
     from rich.table import Table
 
     for dataset in next(iter(scores.values())):
         sizes = next(iter(scores.values()))[dataset]
-        heading = f"{dataset}: {sizes['queries']:,} queries, {sizes['candidates']:,} candidates"
-        table = Table("", "mrr@10", "ndcg@10", "recall@10", title=f"{title}{heading}" if title else heading, box=None)
+        print(f"\n{dataset}: {sizes['queries']:,} queries, {sizes['candidates']:,} candidates")
+        table = Table("", "mrr@10", "ndcg@10", "recall@10", box=None)
         for column in table.columns[1:]:
             column.justify = "right"
         for name, of_one in scores.items():

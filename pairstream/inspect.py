@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from pairstream.arguments import parse
+from pairstream.cli import UsageError
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,11 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "inspect")
+    if arguments.n < 0:
+        raise UsageError(f"-n is {arguments.n}; expected at least 0")
     if arguments.path.is_file():
+        if arguments.path.suffix != ".tfrecord":
+            raise UsageError(f"{arguments.path}: expected a .tfrecord file or a folder with a manifest")
         _show(islice(_records([str(arguments.path)]), arguments.n))
         return
     from pairstream.preprocess import print_funnel

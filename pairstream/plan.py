@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 from pairstream.arguments import parse, print_json
+from pairstream.cli import UsageError
 
 
 @dataclass(frozen=True)
@@ -33,54 +34,36 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "plan")
+    from reader.coverage import foresee
     from reader.plan import load_manifests
     from reader.schedule import make_schedule
     from schemas.mixture import Mixture
 
     mixture = Mixture.load(arguments.mixture)
+    batch_size = mixture.batch.size if arguments.batch_size is None else arguments.batch_size
+    if batch_size < 2 or arguments.steps < 1:
+        raise UsageError(f"batch size {batch_size}, steps {arguments.steps}; expected at least 2 and 1")
     lines = {entry.name: entry.lines for entry in mixture.datasets}
     if arguments.data is not None:
-        manifests = load_manifests(arguments.data, list(lines))
-        lines = {name: manifest.records("train") for name, manifest in manifests.items()}
-    batch_size = arguments.batch_size or mixture.batch.size
+        wanted = [entry.name for entry in mixture.datasets if entry.weight > 0]
+        lines |= {name: found.records("train") for name, found in load_manifests(arguments.data, wanted).items()}
     draws = batch_size * arguments.steps
-    schedule = make_schedule(
-        [entry.weight for entry in mixture.datasets],
-        batch_size=batch_size,
-        slots=mixture.batch.slots,
-        seed=mixture.seed,
-    )
-    datasets = []
-    for entry in mixture.datasets:
-        share = entry.weight / mixture.total_weight
-        count = lines[entry.name]
-        # Records are drawn without replacement within an epoch: coverage stops at the whole.
-        epochs = draws * share / count if count else None
-        datasets.append(
-            {
-                "name": entry.name,
-                "lines": count,
-                "weight": entry.weight,
-                "share": share,
-                "draws": round(draws * share),
-                "epochs": epochs,
-                "coverage": None if epochs is None else min(1.0, epochs),
-            }
-        )
     document = {
         "total_lines": sum(count or 0 for count in lines.values()),
         "total_weight": mixture.total_weight,
         "steps": arguments.steps,
         "batch_size": batch_size,
         "draws": draws,
-        "datasets": datasets,
+        "datasets": [asdict(row) for row in foresee(mixture, lines, draws)],
     }
+    weights = [entry.weight for entry in mixture.datasets]
+    schedule = make_schedule(weights, batch_size=batch_size, slots=mixture.batch.slots, seed=mixture.seed)
     if arguments.json:
         print_json(document)
-    else:
-        _print_table(document)
-        if schedule.largest_error:
-            print(f"weights are rounded to a period of {schedule.period:,} steps: {schedule.largest_error:.1e} at most")
+        return
+    _print_table(document)
+    if schedule.largest_error:
+        print(f"weights are rounded to a period of {schedule.period:,} steps: {schedule.largest_error:.1e} at most")
 
 
 def _print_table(document: dict[str, Any]) -> None:

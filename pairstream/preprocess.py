@@ -76,9 +76,11 @@ def main(argv: Sequence[str]) -> None:
 def _run(name: str, arguments: Arguments, source: Any, argv: Sequence[str], beam_options: list[str]) -> None:
     from rich.console import Console
 
-    from pipelines.preprocess import Job, run
+    from pipelines.preprocess import run
 
-    job = Job(
+    if source.needs_input and not arguments.input:
+        raise UsageError(f"{name} needs --input: {source.datasets[0].raw}, from {source.datasets[0].url}")
+    job = _job(
         source=source,
         inputs=arguments.input,
         output=arguments.output,
@@ -113,6 +115,15 @@ def _find_source(name: str, known: Mapping[str, Any]) -> Any:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(f"unknown source {name!r}; {hint}`pairstream sources` lists them")
     return known[name]
+
+
+def _job(**fields: Any) -> Any:
+    from pipelines.preprocess import Job
+
+    try:
+        return Job(**fields)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 _HELP = """usage: pairstream preprocess SOURCE --input GLOB… --output DIR [options]
@@ -164,7 +175,8 @@ def print_funnel(manifest: Manifest) -> None:
     from rich.table import Table
 
     for part in manifest.parts:
-        table = Table("stage", "reason", "records", title=f"{manifest.dataset}: {manifest.tuple}", box=None)
+        print(f"\n{manifest.dataset}: {manifest.tuple}")
+        table = Table("stage", "reason", "records", box=None)
         table.columns[2].justify = "right"
         table.add_row("read", "", f"{part.read:,}")
         for stage in part.funnel:

@@ -16,6 +16,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of each error it raises
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 

@@ -1,14 +1,15 @@
 """`pairstream run`: a run's whole road, each stage a process of its own.
 
 corpus → base scores → training → encoder folder → its scores → a table. What an earlier call
-finished is used again: a corpus by its manifests, training by its checkpoints, scores by a digest
-of what they were computed from.
+finished is used again: a corpus as long as its manifests are there, the other stages as long as what
+they were made of, which a digest says, is the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -20,12 +21,19 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from pairstream.arguments import parse
-from pairstream.runs import load_run
+from pairstream.load_run import load_run
 from pairstream.train import Settings
-from schemas.shards import checksum
+from schemas.example import decode_pair
+from schemas.manifest import Manifest
+from schemas.mixture import Mixture
+from schemas.pair import text_fingerprint
+from schemas.shards import checksum, read_shard
+from trainer.card import put_scores
+from trainer.encoders.fetch import resolve_encoder
+
+WEIGHTS = "model.safetensors"
 
 if TYPE_CHECKING:
-    from schemas.manifest import Manifest
     from trainer.config import TrainConfig
 
 
@@ -44,10 +52,6 @@ class Arguments:
     """The run's folder; by default runs/NAME."""
 
 
-class StageError(RuntimeError):
-    """A stage's process ended with an error, which it has explained on stderr."""
-
-
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "run")
     config = load_run(arguments.run, arguments.set)
@@ -55,43 +59,39 @@ def main(argv: Sequence[str]) -> None:
     stages = Stages(folder)
 
     _make_corpus(config, stages)
-    manifests = _manifests(config)
+    manifests = [Manifest.load(path) for path in _dataset_folders(config)]
     tested = [manifest for manifest in manifests if manifest.records("test")]
-    data = [manifest.content_hash for manifest in manifests]
     if not tested:
         raise ValueError(f"{config.data}: nothing is held out to evaluate on; preprocess with --test-fraction 0.1")
-    evaluation = (
-        "--candidates",
-        str(config.evaluation_queries),
-        "--retrieval",
-        *(m.folder for m in tested),
-        "--json",
-    )
-    base = stages.scores("base scores", ("evaluate", config.encoder, "bm25", *evaluation), [*data, config.encoder])
+    data = [manifest.content_hash for manifest in manifests]
+    evaluation = ("--candidates", str(config.evaluation_queries), "--retrieval", *(m.folder for m in tested), "--json")
+    weights = checksum(resolve_encoder(config.encoder) / WEIGHTS)
+    base = stages.scores("base scores", ("evaluate", config.encoder, "bm25", *evaluation), [*data, weights])
 
+    trained_on = [*data, json.dumps(config.to_json(), sort_keys=True)]
     changes = [part for change in arguments.set for part in ("--set", change)]
-    stages.run("train", ("train", arguments.run, *changes, "--output", str(folder)))
+    last = folder / "checkpoints" / str(config.steps)
+    stages.run("train", ("train", arguments.run, *changes, "--output", str(folder)), [last], of=trained_on)
     encoder = folder / "encoder"
-    stages.run(
-        "export",
-        ("export", str(folder), str(encoder)),
-        [encoder / "modules.json"],
-        of=_state_of(config, folder),
-    )
-    weights = checksum(encoder / "model.safetensors")
-    trained = stages.scores("scores", ("evaluate", str(encoder), "--card", *evaluation), [*data, weights])
+    stages.run("export", ("export", str(folder), str(encoder)), [encoder / WEIGHTS], of=trained_on)
+    weights = checksum(encoder / WEIGHTS)
+    trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, weights])
+    scores = {"base": base[config.encoder], "trained": trained[str(encoder)], "bm25": base["bm25"]}
+    put_scores(encoder, {"this encoder": scores["trained"], config.encoder: scores["base"], "BM25": scores["bm25"]})
 
     metrics = {
         "pairs": sum(manifest.records("train") for manifest in manifests),
         "steps": config.steps,
         "stages": stages.seconds,
         "overlap": sum(overlap(manifests).values()),
-        "base": base[config.encoder],
-        "trained": trained[str(encoder)],
-        "bm25": base["bm25"],
+        **scores,
     }
     _write_json(folder / "metrics.json", metrics)
     _print_summary(metrics, encoder, config)
+
+
+class StageError(RuntimeError):
+    """A stage's process ended with an error, which it has explained on stderr."""
 
 
 class Stages:
@@ -128,21 +128,29 @@ class Stages:
         return self._done[name]["result"]
 
     def _start(self, name: str, command: Sequence[str], key: str, *, capture: bool) -> None:
-        print(f"── {name}: pairstream {' '.join(command)}", flush=True)
+        print(f"── {name}: pairstream {shlex.join(command)}", flush=True)
         since = time.perf_counter()
-        stdout = subprocess.PIPE if capture else None
-        done = subprocess.run([sys.executable, "-m", "pairstream", *command], stdout=stdout, check=False)
-        if done.returncode == 130:
+        status, output = _call(command, capture=capture)
+        if status == 130:
             raise KeyboardInterrupt
-        if done.returncode:
+        if status:
             raise StageError(f"stage {name!r} failed; mend what it said above and run the same command again")
         seconds = round(time.perf_counter() - since, 1)
-        self._done[name] = {
-            "key": key,
-            "seconds": seconds,
-            "result": json.loads(done.stdout) if capture else None,
-        }
+        self._done[name] = {"key": key, "seconds": seconds, "result": json.loads(output) if capture else None}
         _write_json(self._path, self._done)
+
+
+def _call(command: Sequence[str], *, capture: bool) -> tuple[int, bytes]:
+    """(exit status, stdout if captured) of a command of ours, which is let finish when interrupted."""
+    stdout = subprocess.PIPE if capture else None
+    with subprocess.Popen([sys.executable, "-m", "pairstream", *command], stdout=stdout) as process:
+        try:
+            output, _ = process.communicate()
+        except KeyboardInterrupt:
+            process.terminate()  # Ctrl-C reached it as well, but a signal to us alone did not
+            process.wait()
+            raise
+    return process.returncode, output or b""
 
 
 def _make_corpus(config: TrainConfig, stages: Stages) -> None:
@@ -157,30 +165,13 @@ def _make_corpus(config: TrainConfig, stages: Stages) -> None:
     stages.run("corpus", command, manifests)
 
 
-def _state_of(config: TrainConfig, folder: Path) -> list[str]:
-    """What the run's latest checkpoint is the result of."""
-    steps = [int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdecimal()]
-    return [json.dumps(config.to_json(), sort_keys=True), str(max(steps))]
-
-
 def _dataset_folders(config: TrainConfig) -> list[Path]:
-    from schemas.mixture import Mixture
-
     mixture = Mixture.load(config.mixture)
     return [Path(config.data) / entry.name for entry in mixture.datasets if entry.weight > 0]
 
 
-def _manifests(config: TrainConfig) -> list[Manifest]:
-    from schemas.manifest import Manifest
-
-    return [Manifest.load(folder) for folder in _dataset_folders(config)]
-
-
 def overlap(manifests: Sequence[Manifest]) -> dict[str, int]:
     """For each dataset, its train pairs with a text that stands, normalised, in any test split."""
-    from schemas.example import decode_pair
-    from schemas.pair import text_fingerprint
-    from schemas.shards import read_shard
 
     def texts(manifest: Manifest, split: str) -> Any:
         for path, _ in manifest.shards(split):

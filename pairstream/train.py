@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Annotated
 import tyro
 
 from pairstream.arguments import parse
+from pairstream.load_run import load_run
 from pairstream.quiet import quiet_libraries
-from pairstream.runs import load_run
 
 Settings = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD=VALUE")]
 
@@ -43,4 +44,5 @@ def main(argv: Sequence[str]) -> None:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
         raise KeyboardInterrupt
     whence = f", the first {done.resumed_from:,} of them earlier" if done.resumed_from else ""
-    print(f"{done.step:,} steps done{whence}; next: pairstream export {folder} {folder}/encoder")
+    following = shlex.join(["pairstream", "export", str(folder), str(folder / "encoder")])
+    print(f"{done.step:,} steps done{whence}; next: {following}")

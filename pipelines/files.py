@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 import zstandard
@@ -147,7 +148,9 @@ def _tar_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
         with open_plain(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 if member.isfile() and fnmatch(member.name, pattern):
-                    yield f"{path}:{member.name}", archive.extractfile(member)  # type: ignore[misc]
+                    read = partial(archive.extractfile(member).read, BLOCK_BYTES)  # type: ignore[union-attr]
+                    # The tar's own stream lacks `seekable` before Python 3.12, which a text wrapper asks for.
+                    yield f"{path}:{member.name}", io.BufferedReader(_ChunkStream(iter(read, b"")))
     except tarfile.TarError as error:
         raise UnreadableFileError(f"{path}: damaged tar archive ({error}); fetch it again") from None
 

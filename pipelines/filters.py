@@ -35,6 +35,17 @@ def same_text(pair: Pair) -> str | None:
     return "anchor_is_positive" if normalise(pair.anchor) == normalise(pair.positive) else None
 
 
+def not_unicode(pair: Pair) -> str | None:
+    """A text with half a surrogate pair: no encoding of Unicode can write it."""
+    for text in (*pair.texts, *pair.contexts, pair.group, pair.cluster or ""):
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                return "not_unicode"
+    return None
+
+
 def empty_text(pair: Pair) -> str | None:
     """A text of nothing but white space."""
     return None if all(text.strip() for text in pair.texts) else "empty_text"

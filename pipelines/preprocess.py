@@ -6,13 +6,14 @@ Read `build` for the job and `run` for what happens around it.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import uuid
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import apache_beam as beam
@@ -26,25 +27,25 @@ from numpy.typing import NDArray
 
 from pipelines.dedup import make_entry
 from pipelines.files import InputFile, open_raw
-from pipelines.filters import ApplyFilters
+from pipelines.filters import ApplyFilters, not_unicode
 from pipelines.funnel import BAD_FILES, TALLIES, build_funnel, counted
+from pipelines.output import clear_failed, clear_staging, load_manifest, make_room
 from pipelines.sources.base import DatasetInfo, Source
 from pipelines.write import (
     CellFile,
+    ShardTask,
     WrittenShard,
     length_statistics,
     move_when_whole,
     plan_shards,
     write_cell,
-    write_shard_task,
+    write_planned_shard,
 )
-from schemas.manifest import MANIFEST_NAME, Manifest, Part, Split
+from schemas.manifest import MANIFEST_NAME, Manifest, Part, Split, is_relative_name
 from schemas.pair import TEST, Pair, fingerprint, split_of
 
 # DirectRunner would first try to download a Prism binary; this is the runner it falls back to.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-STAGING_PREFIX = ".staging-"
-_SHARD_FILE = re.compile(r"(train|test)-\d{5}-of-\d{5}\.(tfrecord|idx|fp)")
 CELL_INPUT_BYTES = 32 << 20
 COMPRESSION_GUESS = 8
 MAX_CELL_BITS = 14
@@ -83,6 +84,8 @@ class Job:
             raise ValueError(f"test fraction is {self.source.test_fraction}; expected 0 up to, not including, 1")
         if re.search(r"[*?[]", self.output):  # Beam would take it for a glob and delete what it matches
             raise ValueError(f"output is {self.output!r}; expected a path without '*', '?' and '['")
+        if self.dataset is not None and not is_relative_name(self.dataset):
+            raise ValueError(f"dataset is {self.dataset!r}; expected a plain name, relative and without '..'")
         if self.dataset is not None and len(self.source.datasets) > 1:
             names = ", ".join(info.name for info in self.source.datasets)
             raise ValueError(f"--dataset names one dataset, but this source writes {names}")
@@ -113,13 +116,15 @@ def build(pipeline: beam.Pipeline, job: Job, files: list[InputFile], staging: st
         | "SpreadFiles" >> beam.Reshuffle()
         | job.source.__class__.__name__ >> _ReadPairs(job)
     )  # Pair
-    pairs = raw["pairs"] | counted("Filter", ApplyFilters(job.source.filters))  # Pair
+    pairs = raw["pairs"] | counted("Filter", ApplyFilters((not_unicode, *job.source.filters)))  # Pair
     cells = (
         pairs.main
         | "Key"
         >> beam.Map(key_by_cell, job.source.test_fraction, job.seed, cell_bits(files))  # ((dataset, cell), entry)
         | "GroupByCell" >> beam.GroupByKey()  # ((dataset, cell), [entry])
-        | counted("WriteCells", write_cell, staging, AsSingleton(_test_texts(pairs.main, job)))  # CellFile
+        | counted(
+            "WriteCells", write_cell, staging, AsSingleton(_test_texts(pipeline, pairs.main, job.source))
+        )  # CellFile
     )
     bad_files = raw[BAD_FILES]
     shards = (
@@ -127,7 +132,7 @@ def build(pipeline: beam.Pipeline, job: Job, files: list[InputFile], staging: st
         | "Plan" >> beam.Create([job.shard_size])
         | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(cells.main), AsList(bad_files), job.skip_bad_files)
         | "SpreadShards" >> beam.Reshuffle()
-        | "WriteShards" >> beam.Map(lambda task, job: write_shard_task(task, staging, job.folder(task.dataset)), job)
+        | "WriteShards" >> beam.Map(write_in_place, job, staging)
     )  # ShardTask, then WrittenShard
     tallies = (raw[TALLIES], pairs[TALLIES], cells[TALLIES]) | "AllTallies" >> beam.Flatten() | beam.CombinePerKey(sum)
     (
@@ -177,15 +182,13 @@ def cell_bits(files: list[InputFile]) -> int:
     return min(max((plain // CELL_INPUT_BYTES).bit_length(), 1), MAX_CELL_BITS)
 
 
-def _test_texts(pairs: PCollection, job: Job) -> Any:
-    """Sorted fingerprints of all texts in the test split, if the source asks for them."""
-    wanted = job.source.drop_train_texts_in_test and job.source.test_fraction > 0
+def _test_texts(pipeline: beam.Pipeline, pairs: PCollection[Pair], source: Source) -> Any:
+    """One array: sorted fingerprints of all texts in the test split, empty unless the source asks for them."""
+    if not (source.drop_train_texts_in_test and source.test_fraction > 0):
+        return pipeline | "NoTestTexts" >> beam.Create([np.zeros(0, np.uint64)])
     return (
         pairs
-        | "TestTexts"
-        >> beam.FlatMap(
-            lambda pair, share: _fingerprints_in_test(pair, share) if wanted else (), job.source.test_fraction
-        )
+        | "TestTexts" >> beam.FlatMap(_fingerprints_in_test, source.test_fraction)
         | "UniqueTestTexts" >> beam.CombineGlobally(UniqueFingerprints())
     )
 
@@ -209,6 +212,11 @@ class UniqueFingerprints(beam.CombineFn):
 
     def extract_output(self, accumulator: set[int]) -> NDArray[np.uint64]:
         return np.sort(np.fromiter(accumulator, np.uint64, len(accumulator)))
+
+
+def write_in_place(task: ShardTask, job: Job, staging: str) -> WrittenShard:
+    """A shard under its final name."""
+    return write_planned_shard(task, staging, job.folder(task.dataset))
 
 
 def plan_unless_bad(
@@ -298,51 +306,48 @@ def run(job: Job) -> list[Manifest]:
         raise RuntimeError("google-crc32c runs in pure Python here, hundreds of times slower; install its binary wheel")
     files = job.source.find_inputs(job.inputs)
     folders = [job.folder(info.name) for info in job.datasets]
-    for folder in {job.output: None, **dict.fromkeys(folders)}:
-        _make_room(folder, overwrite=job.overwrite)
-    staging = FileSystems.join(job.output, f"{STAGING_PREFIX}{uuid.uuid4().hex[:12]}")
-    FileSystems.mkdirs(staging)
+    staging = make_room(job.output, folders, overwrite=job.overwrite)
     try:
-        options = PipelineOptions(list(job.beam_options))
-        standard = options.view_as(StandardOptions)
-        if standard.runner in (None, "DirectRunner"):
-            standard.runner = LOCAL_RUNNER
-        with beam.Pipeline(options=options) as pipeline:
-            build(pipeline, job, files, staging)
+        with _interruptible():
+            _run_pipeline(job, files, staging)
         with open_raw(f"{staging}/problems.json") as file:
             problems = orjson.loads(file.read())
         if problems:
             raise JobError("\n".join(problems))
-        return [_load(folder) for folder in folders]
+    except BaseException:
+        clear_failed(job.output, folders, staging)
+        raise
+    clear_staging(staging)
+    return [load_manifest(folder) for folder in folders]
+
+
+def _run_pipeline(job: Job, files: list[InputFile], staging: str) -> None:
+    options = PipelineOptions(list(job.beam_options))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = LOCAL_RUNNER
+    with beam.Pipeline(options=options) as pipeline:
+        build(pipeline, job, files, staging)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C comes out as KeyboardInterrupt: a runner catches it and raises something of its own."""
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    in_main = threading.current_thread() is threading.main_thread()  # the only one that gets signals
+    before = signal.signal(signal.SIGINT, interrupt) if in_main else None
+    try:
+        yield
+    except BaseException:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
     finally:
-        FileSystems.delete([staging])
-        _remove_if_empty([*folders, job.output])
-
-
-def _make_room(folder: str, *, overwrite: bool) -> None:
-    """Refuse a finished dataset unless told otherwise; clear what an interrupted run left."""
-    manifest = FileSystems.join(folder, MANIFEST_NAME)
-    if FileSystems.exists(manifest):
-        if not overwrite:
-            raise FileExistsError(f"{manifest} exists: the dataset is complete; --overwrite replaces it")
-        FileSystems.delete([manifest])  # first of all: from here on the dataset is not whole
-    shards, staged = FileSystems.match(
-        [FileSystems.join(folder, "*"), FileSystems.join(folder, f"{STAGING_PREFIX}*", "*")]
-    )
-    left = {item.path for item in shards.metadata_list if _SHARD_FILE.fullmatch(item.path.rsplit("/", 1)[-1])}
-    left |= {item.path.rsplit("/", 1)[0] for item in staged.metadata_list}
-    FileSystems.delete(sorted(left))
-    _remove_if_empty(map(str, Path(folder).glob(f"{STAGING_PREFIX}*")))  # a match finds files alone
-    if not FileSystems.exists(folder):
-        FileSystems.mkdirs(folder)
-
-
-def _load(folder: str) -> Manifest:
-    with open_raw(FileSystems.join(folder, MANIFEST_NAME)) as file:
-        return Manifest.from_bytes(file.read(), folder=folder)
-
-
-def _remove_if_empty(folders: Iterable[str]) -> None:
-    for folder in folders:
-        if os.path.isdir(folder) and not os.listdir(folder):
-            os.rmdir(folder)
+        if in_main:
+            signal.signal(signal.SIGINT, before)

@@ -165,7 +165,7 @@ def _cut(cells: list[CellFile], shard_size: int) -> Iterator[list[Piece]]:
         yield pieces
 
 
-def write_shard_task(task: ShardTask, staging: str, folder: str) -> WrittenShard:
+def write_planned_shard(task: ShardTask, staging: str, folder: str) -> WrittenShard:
     """Join the pieces of a shard under its final name in `folder`."""
 
     def blocks() -> Iterator[Block]:

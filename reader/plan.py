@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,7 +158,10 @@ def plan_batches(
     wanted = [entry.name for entry in mixture.datasets if entry.weight > 0]
     manifests = load_manifests(data, wanted)
     hashes = {name: manifest.content_hash for name, manifest in manifests.items()}
-    content = (mixture, sorted(hashes.items()), seed, batch_size, split)
+    # What decides a batch and nothing else: 3 and 3.0 are one weight, and line counts decide nothing.
+    weights = [(entry.name, str(Fraction(str(entry.weight)))) for entry in mixture.datasets if entry.weight > 0]
+    policy = (mixture.batch.slots, mixture.batch.policy)
+    content = (weights, sorted(hashes.items()), policy, seed, batch_size, split)
     return BatchPlan(
         names=tuple(entry.name for entry in mixture.datasets),
         orders=tuple(

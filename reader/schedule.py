@@ -75,6 +75,8 @@ def make_schedule(weights: Sequence[float], *, batch_size: int, slots: int, seed
 
     Raises ValueError when the slots do not divide the batch.
     """
+    if batch_size < 2 or slots < 1:
+        raise ValueError(f"batch size {batch_size} and {slots} slots; expected at least 2 pairs and 1 slot")
     if batch_size % slots:
         near = max(1, round(batch_size / slots)) * slots
         raise ValueError(f"batch size {batch_size} does not divide into {slots} slots; the nearest that does: {near}")
@@ -95,7 +97,7 @@ def make_schedule(weights: Sequence[float], *, batch_size: int, slots: int, seed
         ideal += [rest_total * batch_size / rest_slots] * rest_slots
     datasets = np.stack(columns, axis=1)
     rows = _whole_rows(datasets, ideal, batch_size)
-    return _finish(datasets, rows, shares, len(weights), batch_size)
+    return _count_rows(datasets, rows, shares, len(weights), batch_size)
 
 
 def _split_large(shares: dict[int, Fraction], slots: int) -> tuple[list[int], list[int], int]:
@@ -212,7 +214,7 @@ def _ceil_div(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)
 
 
-def _finish(
+def _count_rows(
     datasets: NDArray[np.int64],
     rows: NDArray[np.int64],
     shares: dict[int, Fraction],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -42,7 +43,7 @@ def max_length(folder: str | Path) -> int:
     """
     folder = Path(folder)
     files = {"sentence_bert_config.json": "max_seq_length", "config.json": "max_position_embeddings"}
-    found = {name: json.loads((folder / name).read_text()) for name in files if (folder / name).is_file()}
+    found = {name: _read_object(folder / name) for name in files if (folder / name).is_file()}
     if not found:
         raise FileNotFoundError(f"{folder} has no {' and no '.join(files)}; expected an encoder folder; check the path")
     lengths = [document[files[name]] for name, document in found.items() if document.get(files[name])]
@@ -51,6 +52,16 @@ def max_length(folder: str | Path) -> int:
             f"{folder}: no maximum length found; expected max_seq_length in sentence_bert_config.json; add it"
         )
     return min(lengths)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} holds a {type(document).__name__}; expected a JSON object; fetch it again")
+    return document
 
 
 def pad_id(tokenizer: Tokenizer) -> int:

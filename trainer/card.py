@@ -18,8 +18,7 @@ _TEMPLATE = """---
 license: {licence}
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
-base_model: {base_id}
-tags:
+{base_line}tags:
 - sentence-transformers
 - feature-extraction
 - sentence-similarity
@@ -95,7 +94,7 @@ def write_card(
     }
     card = _TEMPLATE.format(
         licence="apache-2.0" if known else "other",
-        base_id=f"sentence-transformers/{config.encoder}" if config.encoder == "all-MiniLM-L6-v2" else config.encoder,
+        base_line=_base_line(config.encoder),
         name=config.name,
         base=config.encoder,
         dimensions=dimensions,
@@ -111,6 +110,13 @@ def write_card(
         setting_rows="\n".join(f"| {name} | {value} |" for name, value in settings.items()),
     )
     _replace(Path(folder) / CARD, card)
+
+
+def _base_line(encoder: str) -> str:
+    """The Hub's metadata of the base; nothing for a local folder, which no reader could open."""
+    if Path(encoder).is_dir():
+        return ""
+    return f"base_model: {encoder if '/' in encoder else f'sentence-transformers/{encoder}'}\n"
 
 
 def _data_rows(config: TrainConfig, mixture: Mixture, step: int) -> list[str]:

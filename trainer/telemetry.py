@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,7 @@ class Telemetry:
     """Logs of one run, cut back to the step from which it goes on."""
 
     def __init__(self, folder: Path, *, steps: int, start: int) -> None:
+        self._steps = steps
         self._jsonl = _cut_back(folder / METRICS_FILE, start).open("ab")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
         self._progress = Progress(
@@ -54,6 +56,8 @@ class Telemetry:
             self._board.add_scalar(name, value, step)
         shown = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
         self._progress.update(self._task, completed=step, shown=shown)
+        if self._progress.disable:
+            print(f"step {step:,} of {self._steps:,}  {shown}", file=sys.stderr, flush=True)
 
 
 def _cut_back(path: Path, step: int) -> Path:

@@ -95,14 +95,15 @@ def train(config: TrainConfig, folder: str | Path) -> Trained:
                 checkpoints.save(state, done, origin)
             if last:
                 break
-    checkpoints.close()
+        checkpoints.close()  # under the handler: a second signal must not cut the save short
     return Trained(done, start, interrupted=bool(stopped) and done < config.steps)
 
 
 def _batches(plan: BatchPlan, config: TrainConfig, base: Path, start: int) -> Iterator[Any]:
     if start >= config.steps:
         return iter(())
-    return stream_batches(plan, start, config.steps - start, make_packing(config, base))
+    packing = make_packing(config, base)
+    return stream_batches(plan, start, config.steps - start, packing, negatives=config.negatives)
 
 
 def make_packing(config: TrainConfig, base: Path) -> Packing:
@@ -132,17 +133,18 @@ def load_config(folder: str | Path) -> TrainConfig:
 
 
 def _claim(folder: Path, config: TrainConfig) -> None:
-    """Write the config into a new run folder; refuse a folder that holds another run."""
+    """Write the config into the run folder; refuse one whose checkpoints belong to another run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / CONFIG_FILE
-    if path.exists():
+    trained = any((folder / CHECKPOINTS_FOLDER).glob("[0-9]*"))  # without a checkpoint there is nothing to protect
+    if trained and path.exists():
         ours, theirs = _settings(config), _settings(load_config(folder))
         if different := sorted(name for name in ours if ours[name] != theirs[name]):
             name = different[0]
-            raise ValueError(
-                f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; "
-                "choose another --output or remove the folder"
-            )
+            mend = "choose another --output or remove the folder"
+            if name == "schedule_steps":
+                mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
+            raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(config.to_json(), indent=2) + "\n")
     os.replace(temporary, path)

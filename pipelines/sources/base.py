@@ -49,6 +49,8 @@ class Source(ABC):
     """Share of the groups that is held out."""
     drop_train_texts_in_test: ClassVar[bool] = False
     """Whether a train pair goes when one of its texts stands in the test split."""
+    needs_input: ClassVar[bool] = True
+    """Whether there is nothing to read unless the user says what."""
     always_in_folders: ClassVar[bool] = False
     """Whether even a single dataset lies in a folder of its name below the output."""
 

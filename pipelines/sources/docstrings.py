@@ -66,6 +66,7 @@ class Docstrings(Source):
 
     # The same function lies in many packages, so a split by module alone would leak.
     drop_train_texts_in_test: ClassVar[bool] = True
+    needs_input: ClassVar[bool] = False
     datasets: ClassVar[tuple[DatasetInfo, ...]] = tuple(
         DatasetInfo(
             name=name,
@@ -114,7 +115,13 @@ def _python_files(root: Path) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if name not in LEFT_OUT_FOLDERS)
         for name in sorted(names):
-            if name.endswith(".py") and not name.startswith("test_") and not name.endswith("_test.py"):
+            # Editors leave links that point nowhere and end in .py.
+            if (
+                os.path.isfile(os.path.join(folder, name))
+                and name.endswith(".py")
+                and not name.startswith("test_")
+                and not name.endswith("_test.py")
+            ):
                 yield Path(folder, name)
 
 

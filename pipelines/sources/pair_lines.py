@@ -64,9 +64,7 @@ def _reddit_pair(dataset: str, context: str, response: str, rest: dict[str, Any]
     while isinstance(text := rest.get(f"context/{len(earlier)}"), str):
         earlier.append(text)
     thread = rest.get("thread_id")
-    return Pair(
-        dataset, context, response, group=thread if isinstance(thread, str) else "", contexts=tuple(earlier)
-    )
+    return Pair(dataset, context, response, group=thread if isinstance(thread, str) else "", contexts=tuple(earlier))
 
 
 @dataclass(frozen=True)
@@ -152,4 +150,3 @@ def read_named(named: str, options: FolderOptions) -> Iterator[Pair | Read | Dro
         DatasetInfo(dataset, "", "", "", "", raw="JSON lines of texts"), json_lines, pairs_of_line, options
     )
     yield from read_records(path, row, dataset)
-

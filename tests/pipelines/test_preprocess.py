@@ -356,9 +356,10 @@ def test_a_killed_run_leaves_no_manifest_and_the_next_equals_a_clean_one(tmp_pat
     assert contents(output) == contents(tmp_path / "clean")
 
 
-def test_the_empty_staging_folder_of_a_run_killed_at_once_is_cleared(tmp_path):
+def test_the_staging_folder_of_a_run_killed_at_once_is_cleared(tmp_path):
     output = tmp_path / "out"
     (output / ".staging-0123456789ab").mkdir(parents=True)
+    (output / ".staging-0123456789ab" / "started").touch()
     preprocess_reddit(output, write_dump(tmp_path / "dump"))
     assert not list(output.glob(".staging-*"))
 
@@ -380,7 +381,7 @@ def test_the_manifest_tells_command_options_and_inputs(tmp_path):
     command = ("pairstream", "preprocess", "reddit")
     part = preprocess_reddit(tmp_path / "out", dump, seed=3, command=command).parts[0]
     assert part.command == command
-    assert part.inputs == {"files": 1, "bytes": dump.stat().st_size}
+    assert part.inputs == {"files": 1, "bytes": dump.stat().st_size, "bad": []}
     rules = {"min_characters": 9, "max_characters": 127, "depth": 10, "test_fraction": 0.1}
     assert part.options == {"seed": 3, "shard_size": SMALL_SHARDS, **rules}
 
@@ -482,3 +483,49 @@ def test_a_failure_leaves_no_folder_of_either_dataset(tmp_path):
     with pytest.raises(JobError, match=r"no pair is left to write \(no record was read\)"):
         run(Job(Docstrings(), (str(tmp_path / "src"),), str(tmp_path / "out")))
     assert files_in(tmp_path) == ["src", "src/empty.py"]
+
+
+def test_shards_that_no_job_of_ours_left_are_never_removed(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    precious = output / "train-00000-of-00001.tfrecord"  # the name that TensorFlow's own writers use
+    precious.write_bytes(b"mine")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="belongs to no manifest"):
+            preprocess_reddit(output, write_dump(tmp_path / "dump"), overwrite=overwrite)
+    assert precious.read_bytes() == b"mine" and files_in(output) == [precious.name]
+
+
+def test_a_dataset_is_not_overwritten_by_a_source_that_writes_folders_below_it(tmp_path):
+    output = tmp_path / "out"
+    kept = preprocess_reddit(output, write_dump(tmp_path / "dump"))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "m.py").write_text("def f():\n    pass\n")
+    with pytest.raises(FileExistsError, match="is itself a dataset"):
+        run(Job(Docstrings(), (str(tmp_path / "src"),), str(output), overwrite=True))
+    assert not list(verify(Manifest.load(output))) and Manifest.load(output) == kept
+
+
+INTERRUPTED_JOB = """
+import os, signal, sys
+import pipelines.sources.reddit as reddit
+from pipelines.preprocess import Job, run
+
+parse = reddit.parse_comment
+def interrupted(line):
+    os.kill(os.getpid(), signal.SIGINT)
+    return parse(line)
+reddit.parse_comment = interrupted
+try:
+    run(Job(reddit.Reddit(), (sys.argv[1],), sys.argv[2]))
+except KeyboardInterrupt as error:
+    print("interrupted", error.__suppress_context__)
+"""
+
+
+def test_ctrl_c_comes_out_as_itself_and_leaves_nothing(tmp_path):
+    dump = write_dump(tmp_path / "dump")
+    command = [sys.executable, "-c", INTERRUPTED_JOB, str(dump), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    assert done.stdout == "interrupted True\n"
+    assert files_in(tmp_path) == ["dump"]

@@ -53,16 +53,16 @@ def held_out_collection(manifest: Manifest, candidates: int) -> Collection:
     queries: dict[int, tuple[int, str]] = {}
     documents: dict[int, tuple[int, str]] = {}
     relevant: list[set[int]] = []
-    for path, _ in manifest.shards(TEST):
-        for record in read_shard(path):
-            if len(documents) == candidates:
-                break
-            pair, prints = decode_pair(record)
-            query, _ = queries.setdefault(prints.texts[0], (len(queries), pair.anchor))
-            document, _ = documents.setdefault(prints.texts[1], (len(documents), pair.positive))
-            if query == len(relevant):
-                relevant.append(set())
-            relevant[query].add(document)
+    for record in (record for path, _ in manifest.shards(TEST) for record in read_shard(path)):
+        pair, prints = decode_pair(record)
+        # Once there are enough, only what links a known query with a known document still counts.
+        if len(documents) == candidates and not (prints.texts[0] in queries and prints.texts[1] in documents):
+            continue
+        query, _ = queries.setdefault(prints.texts[0], (len(queries), pair.anchor))
+        document, _ = documents.setdefault(prints.texts[1], (len(documents), pair.positive))
+        if query == len(relevant):
+            relevant.append(set())
+        relevant[query].add(document)
     if not queries:
         raise ValueError(f"{manifest.folder}: no test split to evaluate on; preprocess with --test-fraction")
     return Collection(

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import runpy
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ def load_run(run: str, changes: Sequence[str] = ()) -> TrainConfig:
         if not equals:
             raise UsageError(f"--set {change}: expected field=value, such as --set steps=200")
         if name not in known:
-            raise UsageError(f"--set {name}: no such field; expected one of: {', '.join(known)}")
+            near = get_close_matches(name, known, n=3, cutoff=0.4) or known
+            raise UsageError(
+                f"--set {name}: no such field; {'did you mean' if near != known else 'there are'} {', '.join(near)}?"
+            )
         parsed.append((name, value))
     return change_fields(config, parsed) if parsed else config
 
@@ -38,7 +42,7 @@ def _load(run: str) -> TrainConfig:
     if run.endswith(".py"):
         if not Path(run).is_file():
             raise UsageError(f"{run}: no such file; expected a Python file that defines `config`")
-        found = runpy.run_path(run).get("config")  # the file is executed: trusted alone
+        found = _run_file(run)
     else:
         presets = sorted(module.name for module in pkgutil.iter_modules(configs.__path__))
         if run not in presets:
@@ -51,12 +55,24 @@ def _load(run: str) -> TrainConfig:
     return found
 
 
+def _run_file(path: str) -> Any:
+    """The `config` of a Python file, which is executed: trusted alone. Its mixture may lie beside it."""
+    try:
+        found = runpy.run_path(path).get("config")
+    except (SyntaxError, ValueError, ImportError, NameError, TypeError) as error:
+        raise UsageError(f"{path}: {type(error).__name__}: {error}") from None
+    beside = Path(path).parent / getattr(found, "mixture", "")
+    if isinstance(found, TrainConfig) and not Path(found.mixture).is_file() and beside.is_file():
+        found = dataclasses.replace(found, mixture=str(beside))
+    return found
+
+
 def _from_json(path: Path) -> TrainConfig:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected a config.json that a run saved")
     try:
         return TrainConfig.from_json(json.loads(path.read_text()))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{path}: {error}") from None
 
 
