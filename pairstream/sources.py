@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import tyro
 
 from pairstream.arguments import parse, print_json
+from pairstream.cli import UsageError
+from pairstream.quiet import quiet_libraries
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """The sources of `pairstream preprocess`, with the datasets each writes."""
+    """The sources of `pairstream preprocess`; with names, all that is known of those."""
 
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Sources to describe in full."""
     json: bool = False
     """Print one JSON document instead of a table."""
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "sources")
+    quiet_libraries()
     from pipelines.catalog import SOURCES
 
-    rows = [{"source": name, **info._asdict()} for name, source in SOURCES.items() for info in source.datasets]
+    if unknown := [name for name in arguments.names if name not in SOURCES]:
+        raise UsageError(f"unknown source {unknown[0]!r}; `pairstream sources` lists them")
+    chosen = {name: SOURCES[name] for name in arguments.names or SOURCES}
+    rows = [{"source": name, **info._asdict()} for name, source in chosen.items() for info in source.datasets]
     if arguments.json:
         print_json(rows)
-        return
-    from rich.console import Console
-    from rich.table import Table
+    elif arguments.names:
+        for row in rows:
+            print("\n".join(f"{key:>10}  {value}" for key, value in row.items() if value), end="\n\n")
+    else:
+        _print_table(rows)
 
-    table = Table("source", "dataset", "tuple", "licence", box=None)
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    print(f"{'published':>13} {'weight':>6}  source: anchor → positive")
     for row in rows:
-        table.add_row(row["source"], row["name"], row["tuple"], row["licence"])
-    Console().print(table)
-    print("\nnext: pairstream preprocess SOURCE --help")
+        published = f"{row['published']:,}" if row["published"] else ""
+        weight = f"{row['weight']:g}" if row["weight"] else ""
+        print(f"{published:>13} {weight:>6}  {row['source']}: {row['tuple']}")
+    print("\nraw format, licence, citation, where to get it: pairstream sources SOURCE")
+    print("next: pairstream preprocess SOURCE --help")

@@ -6,15 +6,43 @@ citation, and the original's count and weight. `docs/sources.md` tells how to ad
 
 from __future__ import annotations
 
-from pipelines.sources import columns
+from pipelines.sources import (
+    captions,
+    code,
+    columns,
+    duplicates,
+    msmarco,
+    papers,
+    question_answering,
+    question_passages,
+    reddit_exports,
+    reddit_submissions,
+    sentences,
+    stackexchange,
+)
 from pipelines.sources.base import DatasetInfo, Source
 from pipelines.sources.docstrings import Docstrings
 from pipelines.sources.reddit import Reddit
 
+FAMILIES = (
+    reddit_submissions,
+    reddit_exports,
+    stackexchange,
+    question_passages,
+    question_answering,
+    msmarco,
+    papers,
+    duplicates,
+    sentences,
+    captions,
+    code,
+    columns,
+)
+
 SOURCES: dict[str, Source] = {
     "reddit": Reddit(),
+    **{row.datasets[0].name: row for family in FAMILIES for row in family.ROWS},
     "docstrings": Docstrings(),
-    **{row.info.name: row for family in (columns,) for row in family.ROWS},
 }
 
 CATALOGUE: dict[str, DatasetInfo] = {info.name: info for source in SOURCES.values() for info in source.datasets}

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
-from functools import partial
 from typing import IO, Any, NamedTuple
 
 import zstandard
@@ -39,6 +38,7 @@ class UnreadableFileError(ValueError):
 
 class _Format(NamedTuple):
     name: str
+    endings: tuple[str, ...]
     magic: tuple[bytes, ...]
     decompressor: Callable[[], Any]
 
@@ -51,12 +51,14 @@ def _zstd_stream() -> Any:
 
 # A frame, or one of the skippable frames with which parallel compressors begin.
 _ZSTD_MAGIC = (b"\x28\xb5\x2f\xfd", *(bytes((low,)) + b"\x2a\x4d\x18" for low in range(0x50, 0x60)))
-_FORMATS = {
-    ".zst": _Format("zstd", _ZSTD_MAGIC, _zstd_stream),
-    ".bz2": _Format("bzip2", (b"BZh",), bz2.BZ2Decompressor),
-    ".xz": _Format("xz", (b"\xfd7zXZ\x00",), lzma.LZMADecompressor),
-    ".gz": _Format("gzip", (b"\x1f\x8b",), lambda: zlib.decompressobj(wbits=31)),
-}
+_FORMATS = (
+    _Format("zstd", (".zst",), _ZSTD_MAGIC, _zstd_stream),
+    _Format("bzip2", (".bz2", ".tbz2", ".tbz"), (b"BZh",), bz2.BZ2Decompressor),
+    _Format("xz", (".xz",), (b"\xfd7zXZ\x00",), lzma.LZMADecompressor),
+    _Format("gzip", (".gz", ".tgz"), (b"\x1f\x8b",), lambda: zlib.decompressobj(wbits=31)),
+)
+COMPRESSED = (*(ending for format_ in _FORMATS for ending in format_.endings), ".zip", ".7z")
+"""Endings of names whose content is several times larger than the file."""
 
 
 def match_files(globs: tuple[str, ...]) -> list[InputFile]:
@@ -102,9 +104,19 @@ def open_plain(path: str) -> IO[bytes]:
     Reading raises UnreadableFileError when the content is damaged or ends too early.
     """
     try:
-        return io.BufferedReader(_ChunkStream(_decompress(path, open_raw(path))), BLOCK_BYTES)
+        return _plain(path, open_raw(path))
     except (OSError, BeamIOError) as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error})") from None
+
+
+def as_stream(chunks: Iterator[bytes]) -> IO[bytes]:
+    """Byte chunks, one after the other, as a stream."""
+    return io.BufferedReader(_ChunkStream(chunks), BLOCK_BYTES)
+
+
+def _plain(name: str, stream: IO[bytes]) -> IO[bytes]:
+    """A stream decompressed as its file's name says."""
+    return as_stream(_decompress(name, stream))
 
 
 class _ChunkStream(io.RawIOBase):
@@ -130,7 +142,8 @@ class _ChunkStream(io.RawIOBase):
 def open_members(path: str, pattern: str = "*") -> Iterator[tuple[str, IO[bytes]]]:
     """(name, stream) of each file in a .tar, .zip or .7z whose name matches; of any other file, itself.
 
-    A tar may be compressed. Members are read one at a time and never written to a path of their own.
+    A tar may be compressed, and so may members be. They are read one at a time and never written to
+    a path of their own.
     Raises UnreadableFileError for a damaged archive.
     """
     if re.search(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz|tbz2?)$", path):
@@ -148,9 +161,9 @@ def _tar_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
         with open_plain(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 if member.isfile() and fnmatch(member.name, pattern):
-                    read = partial(archive.extractfile(member).read, BLOCK_BYTES)  # type: ignore[union-attr]
-                    # The tar's own stream lacks `seekable` before Python 3.12, which a text wrapper asks for.
-                    yield f"{path}:{member.name}", io.BufferedReader(_ChunkStream(iter(read, b"")))
+                    content = archive.extractfile(member)
+                    assert content is not None  # only what is no file has none
+                    yield f"{path}:{member.name}", _plain(member.name, content)
     except tarfile.TarError as error:
         raise UnreadableFileError(f"{path}: damaged tar archive ({error}); fetch it again") from None
 
@@ -161,7 +174,7 @@ def _zip_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
             for member in archive.infolist():
                 if not member.is_dir() and fnmatch(member.filename, pattern):
                     with archive.open(member) as content:
-                        yield f"{path}:{member.filename}", content
+                        yield f"{path}:{member.filename}", _plain(member.filename, content)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UnreadableFileError(f"{path}: damaged or encrypted zip archive ({error}); fetch it again") from None
 
@@ -183,7 +196,7 @@ def _7z_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
             if os.path.islink(os.path.join(scratch, name)):
                 continue  # it may point anywhere on this machine
             with open(os.path.join(scratch, name), "rb") as content:
-                yield f"{path}:{name}", content
+                yield f"{path}:{name}", _plain(name, content)
 
 
 def read_lines(path: str) -> Iterator[list[bytes]]:
@@ -200,7 +213,7 @@ def read_lines(path: str) -> Iterator[list[bytes]]:
 
 
 def _decompress(path: str, file: IO[bytes]) -> Iterator[bytes]:
-    format_ = next((made for ending, made in _FORMATS.items() if path.endswith(ending)), None)
+    format_ = next((made for made in _FORMATS if path.endswith(made.endings)), None)
     if format_ is None:
         while chunk := file.read(BLOCK_BYTES):
             yield chunk

@@ -26,7 +26,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 from numpy.typing import NDArray
 
 from pipelines.dedup import make_entry
-from pipelines.files import InputFile, open_raw
+from pipelines.files import COMPRESSED, InputFile, open_raw
 from pipelines.filters import ApplyFilters, not_unicode
 from pipelines.funnel import BAD_FILES, TALLIES, build_funnel, counted
 from pipelines.output import clear_failed, clear_staging, load_manifest, make_room
@@ -176,9 +176,7 @@ def key_by_cell(pair: Pair, test_fraction: float, seed: int, bits: int) -> tuple
 
 def cell_bits(files: list[InputFile]) -> int:
     """Bits of the cells' prefix, so that one cell is easily held in memory. It never shows in the output."""
-    plain = sum(
-        file.bytes * (COMPRESSION_GUESS if file.path.endswith((".zst", ".bz2", ".xz", ".gz")) else 1) for file in files
-    )
+    plain = sum(file.bytes * (COMPRESSION_GUESS if file.path.endswith(COMPRESSED) else 1) for file in files)
     return min(max((plain // CELL_INPUT_BYTES).bit_length(), 1), MAX_CELL_BITS)
 
 

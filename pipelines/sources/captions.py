@@ -12,13 +12,16 @@ from pipelines.sources.records import JsonItems, RecordSource, aligned_lines, te
 from pipelines.sources.sets import GroupedSets, Member, SetOptions, same_meaning
 from schemas.pair import Pair, normalise
 
-_FLICKR = {
-    "tuple": "caption → other caption of the image",
-    "licence": "captions CC BY-SA 3.0; images under Flickr's terms, for non-commercial research",
-    "citation": "Young et al., From image descriptions to visual denotations, 2014",
-    "published": 317_695,
-    "weight": 1,
-}
+_FLICKR = DatasetInfo(
+    name="flickr30k_captions",
+    tuple="caption → other caption of the image",
+    licence="non-commercial research",
+    citation="Young et al., From image descriptions to visual denotations, 2014",
+    url="https://shannon.cs.illinois.edu/DenotationGraph/",
+    raw="token file of Flickr30k (results_20130124.token)",
+    published=317_695,
+    weight=1,
+)
 
 
 def coco_member(annotation: Any) -> Member | str:
@@ -27,7 +30,7 @@ def coco_member(annotation: Any) -> Member | str:
         case {"image_id": bool()}:
             return "missing_field"
         case {"image_id": int() | str() as image, "caption": str(caption)}:
-            return f"coco/{image}", caption.strip()
+            return (f"coco/{image}", caption.strip()) if caption.strip() else "empty_text"
     return "missing_field" if isinstance(annotation, dict) else "not_an_object"
 
 
@@ -37,7 +40,7 @@ def flickr_member(line: str) -> Member | str:
     image, sign, _ = name.strip().rpartition("#")
     if not tab or not sign or not image:
         return "not_a_caption"
-    return f"flickr30k/{image}", caption.strip()
+    return (f"flickr30k/{image}", caption.strip()) if caption.strip() else "empty_text"
 
 
 def aligned_captions(captions: tuple[str, ...], dataset: str, options: SetOptions) -> Iterator[Pair | str]:
@@ -69,12 +72,7 @@ ROWS: tuple[RecordSource, ...] = (
         members="[!_]*captions_*.json",
     ),
     GroupedSets(
-        DatasetInfo(
-            name="flickr30k_captions",
-            url="https://shannon.cs.illinois.edu/DenotationGraph/",
-            raw="token file of Flickr30k (results_20130124.token)",
-            **_FLICKR,
-        ),
+        _FLICKR,
         read=text_lines,
         member=flickr_member,
         pairs=same_meaning,
@@ -82,11 +80,10 @@ ROWS: tuple[RecordSource, ...] = (
         members="[!_]*.token",
     ),
     RecordSource(
-        DatasetInfo(
+        _FLICKR._replace(
             name="flickr30k_captions_aligned",
             url="https://github.com/multi30k/dataset",
             raw="five line-aligned caption files of Flickr30k (train.1.en … train.5.en)",
-            **_FLICKR,
         ),
         read=aligned_lines,
         pairs=aligned_captions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -53,8 +54,10 @@ def restore_docstring(line: str) -> str | None:
     line = line.strip()
     if line[:1] in ("'", '"'):
         try:
-            # Python 2 printed them: in ASCII, bytes are escaped.
-            line = ast.literal_eval(f"b{line}").decode() if line.isascii() else ast.literal_eval(line)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # other people's invalid escapes are not our user's concern
+                # Python 2 printed them: in ASCII, bytes are escaped.
+                line = ast.literal_eval(f"b{line}").decode() if line.isascii() else ast.literal_eval(line)
         except (SyntaxError, ValueError, AttributeError, MemoryError, RecursionError):
             return None
     if not isinstance(line, str):
@@ -110,7 +113,7 @@ def package_pairs(stanza: dict[str, list[str]], dataset: str, options: RecordOpt
     if not long:
         yield "no_long_description"
         return
-    text = "\n".join("" if line.strip() == "." else line.rstrip() for line in long)
+    text = "\n".join("" if line.rstrip() == "." else line.rstrip() for line in long)
     yield Pair(dataset, short, text.strip(), group=f"debian/{name}")
 
 
@@ -128,7 +131,7 @@ ROWS: tuple[RecordSource, ...] = (
         ),
         read=json_lines,
         pairs=codesearchnet_pairs,
-        members="[!_]*.jsonl",
+        members="[!_]*.jsonl*",
     ),
     RecordSource(
         DatasetInfo(

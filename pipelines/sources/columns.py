@@ -12,7 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.files import HUB, InputFile, match_files
+from pipelines.files import HUB, InputFile, match_files, open_raw
 from pipelines.sources.base import DatasetInfo
 from pipelines.sources.records import Delimited, Reader, RecordOptions, RecordSource, json_lines
 from schemas.pair import Pair
@@ -73,12 +73,13 @@ def _cluster(row: dict[str, Any], column: str | None) -> str | None:
     return None if value is None else str(value)
 
 
-def parquet_rows(stream: IO[bytes]) -> Iterator[Any]:
-    """Rows of a Parquet file as dicts, a few thousand in memory at a time."""
-    yield from _arrow_rows(lambda: pq.ParquetFile(stream).iter_batches(BATCH_ROWS), "Parquet")
+def parquet_rows(stream: IO[bytes], part: str = "") -> Iterator[Any]:
+    """Rows of a Parquet file, or of one row group, as dicts, a few thousand in memory at a time."""
+    groups = [int(part)] if part else None
+    yield from _arrow_rows(lambda: pq.ParquetFile(stream).iter_batches(BATCH_ROWS, row_groups=groups), "Parquet")
 
 
-def arrow_rows(stream: IO[bytes]) -> Iterator[Any]:
+def arrow_rows(stream: IO[bytes], _: str = "") -> Iterator[Any]:
     """Rows of an Arrow stream or file as dicts."""
     yield from _arrow_rows(lambda: _arrow_batches(stream), "Arrow")
 
@@ -113,7 +114,20 @@ class ColumnSource(RecordSource):
         files = match_files(inputs)
         if odd := [file.path for file in files if self.endings and not file.path.endswith(self.endings)]:
             raise FileNotFoundError(f"{odd[0]}: expected a name that ends in {' or '.join(self.endings)}")
-        return files
+        return [part for file in files for part in (row_groups(file) if self.read is parquet_rows else [file])]
+
+
+def row_groups(file: InputFile) -> list[InputFile]:
+    """The row groups of a Parquet file, to be read in parallel; the file itself if it is none."""
+    try:
+        with open_raw(file.path) as stream:
+            groups = pq.ParquetFile(stream).metadata
+    except (pa.ArrowException, OSError):
+        return [file]  # the job will say what is wrong with it, together with all other bad files
+    return [
+        InputFile(f"{file.path}\0{number}", groups.row_group(number).total_byte_size)
+        for number in range(groups.num_row_groups)
+    ]
 
 
 @dataclass(frozen=True)
@@ -134,7 +148,8 @@ class HubSource(ColumnSource):
         if not inputs or any(name.count("/") != 1 for name in inputs):
             raise FileNotFoundError(f"hub needs --input OWNER/NAME, the id of a dataset; found {list(inputs)}")
         part = f"{self.settings.subset}/{self.settings.split}"
-        return match_files(tuple(f"{HUB}datasets/{name}@~parquet/{part}/*.parquet" for name in inputs))
+        files = match_files(tuple(f"{HUB}datasets/{name}@~parquet/{part}/*.parquet" for name in inputs))
+        return [group for file in files for group in row_groups(file)]
 
 
 def _row(name: str, raw: str, read: Reader, *endings: str, seekable: bool = False) -> ColumnSource:

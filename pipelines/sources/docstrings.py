@@ -73,7 +73,8 @@ class Docstrings(Source):
             tuple=tuple_,
             licence="that of each package read",
             citation="the packages read",
-            url="",
+            url="the running environment",
+            raw="Python source trees",
         )
         for name, tuple_ in (
             ("docstring_code", "first sentence of a docstring → code of the function"),

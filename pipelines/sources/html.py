@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lxml import etree
+from lxml import etree  # type: ignore[attr-defined]  # it is compiled, and has no stubs
 
-_BLOCKS = frozenset(
-    "address article aside blockquote body br caption center dd details dialog div dl dt fieldset figcaption figure "
-    "footer form h1 h2 h3 h4 h5 h6 header hr legend li main nav ol p section summary table tbody tfoot thead tr "
-    "ul".split()
-)
-_UNSEEN = frozenset("script style head title template noscript textarea select".split())
+# fmt: off
+_BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "body", "br", "caption", "center", "dd", "details", "dialog", "div",
+    "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
+    "hr", "legend", "li", "main", "nav", "ol", "p", "section", "summary", "table", "tbody", "tfoot", "thead", "tr",
+    "ul",
+))
+# fmt: on
+_UNSEEN = frozenset(("script", "style", "head", "title", "template", "noscript", "textarea", "select"))
 _VERBATIM = frozenset(("pre", "listing", "xmp"))
 _CELLS = frozenset(("td", "th"))
 _all_text = etree.XPath("string()")

@@ -10,6 +10,10 @@ import ast
 import csv
 import dataclasses
 import io
+import itertools
+import lzma
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
@@ -21,13 +25,19 @@ from apache_beam.pvalue import PCollection
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
-from pipelines.files import InputFile, UnreadableFileError, match_files, open_members, open_raw
+from pipelines.files import InputFile, UnreadableFileError, as_stream, match_files, open_members, open_raw
 from pipelines.filters import Filter, empty_text, same_text
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
 from pipelines.sources.base import DatasetInfo, Outcomes, Source
 from schemas.pair import Pair
 
 csv.field_size_limit(1 << 24)  # a field of an export may be a whole page; a lost quote must not eat the file
+
+
+_MARK = b"\xef\xbb\xbf"
+_DAMAGE = (OSError, BeamIOError, EOFError, csv.Error, ParseError, DefusedXmlException, ijson.JSONError)
+_DAMAGE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What readers raise when a file is not what it should be."""
 
 
 class BadRecord(NamedTuple):
@@ -64,7 +74,9 @@ class RecordSource(Source):
     aligned: int = 1
     """Files that are read side by side, line by line."""
     seekable: bool = False
-    """The reader jumps about in the file, which is therefore neither an archive nor compressed."""
+    """The reader jumps about in the file, which is therefore neither an archive nor compressed.
+
+    It also takes what stands behind a NUL in the input's path: which part of the file to read."""
 
     @property
     def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
@@ -122,7 +134,7 @@ def read_records(path: str, source: RecordSource, dataset: str) -> Iterator[Pair
                     yield Drop(dataset, "pair", outcome) if isinstance(outcome, str) else outcome
     except UnreadableFileError as error:
         yield BadFile(str(error))
-    except (OSError, BeamIOError, EOFError, csv.Error, ParseError, DefusedXmlException, ijson.JSONError) as error:
+    except _DAMAGE as error:
         shown = where.replace("\0", " + ")
         yield BadFile(f"{shown}: not {source.info.raw} to its end ({error}); fetch it again")
 
@@ -130,8 +142,9 @@ def read_records(path: str, source: RecordSource, dataset: str) -> Iterator[Pair
 def _open(path: str, source: RecordSource) -> Iterator[tuple[Any, ...]]:
     """(name, stream …) of each member of an input, or of each set of aligned files."""
     if source.seekable:
-        with open_raw(path) as stream:
-            yield path, stream
+        file, _, part = path.partition("\0")
+        with open_raw(file) as stream:
+            yield file, stream, part
         return
     if source.aligned == 1:
         yield from open_members(path, source.members)
@@ -148,7 +161,7 @@ def text_lines(stream: IO[bytes]) -> Iterator[Any]:
     """Lines as text, without their ends; a byte order mark is skipped."""
     for number, line in enumerate(stream):
         if number == 0:
-            line = line.removeprefix(b"\xef\xbb\xbf")
+            line = line.removeprefix(_MARK)
         try:
             yield line.rstrip(b"\r\n").decode()
         except UnicodeDecodeError:
@@ -172,8 +185,14 @@ def _parsed_lines(stream: IO[bytes], parse: Callable[[str], Any], reason: str) -
         elif line.strip():
             try:
                 yield parse(line)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 yield BadRecord(reason)
+
+
+def without_mark(stream: IO[bytes]) -> IO[bytes]:
+    """The stream without its UTF-8 byte order mark, if it has one."""
+    head = stream.read(3)
+    return as_stream(itertools.chain([head.removeprefix(_MARK)], iter(lambda: stream.read(1 << 16), b"")))
 
 
 @dataclass(frozen=True)
@@ -183,7 +202,7 @@ class JsonItems:
     path: str
 
     def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
-        yield from ijson.items(stream, self.path, use_float=True)
+        yield from ijson.items(without_mark(stream), self.path, use_float=True)
 
 
 @dataclass(frozen=True)
@@ -193,7 +212,7 @@ class JsonMembers:
     path: str = ""
 
     def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
-        yield from ijson.kvitems(stream, self.path, use_float=True)
+        yield from ijson.kvitems(without_mark(stream), self.path, use_float=True)
 
 
 @dataclass(frozen=True)
@@ -225,6 +244,8 @@ def aligned_lines(*streams: IO[bytes]) -> Iterator[Any]:
     try:
         for lines in zip(*map(text_lines, streams), strict=True):
             yield next((line for line in lines if isinstance(line, BadRecord)), lines)
+    except UnreadableFileError:
+        raise  # it is a ValueError too, and knows better
     except ValueError:
         raise EOFError("one file has more lines than another") from None
 

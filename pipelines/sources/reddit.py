@@ -57,7 +57,10 @@ class Reddit(Source):
             licence="none stated; Reddit's terms apply to the comments",
             citation="Henderson et al., A Repository of Conversational Datasets, 2019; "
             "Baumgartner et al., The Pushshift Reddit Dataset, 2020",
-            url="https://arxiv.org/abs/1904.06472",
+            url="https://academictorrents.com (Pushshift and Arctic Shift dumps)",
+            raw="comment dumps, ndjson (RC_2019-01.zst, .bz2, .xz, .gz)",
+            published=726_484_430,
+            weight=328,
         ),
     )
 

@@ -51,7 +51,7 @@ def set_pairs(
     first. The order in which the texts come never shows. Of a set of more than MAX_TEXTS texts the
     first MAX_TEXTS (or `most` + 1, if that is more) are looked at, unless all pairs are wanted.
     """
-    ordered = _ordered(texts, None if most is None else max(MAX_TEXTS, most + 1))
+    ordered = ordered_texts(texts, None if most is None else max(MAX_TEXTS, most + 1))
     if len(ordered) < 2:
         yield "set_of_one"
         return
@@ -62,8 +62,8 @@ def set_pairs(
         yield Pair(dataset, anchor, positive, group=group, cluster=cluster)
 
 
-def _ordered(texts: Iterable[str], most: int | None) -> list[str]:
-    """The distinct texts, stripped, ordered by hash; of two that are the same the smaller stands."""
+def ordered_texts(texts: Iterable[str], most: int | None = None) -> list[str]:
+    """The first `most` texts by hash, stripped, none empty; of those equal once normalised the smallest stands."""
     distinct: dict[str, str] = {}
     for text in sorted(stripped for text in texts if (stripped := text.strip())):
         distinct.setdefault(normalise(text), text)
@@ -119,5 +119,3 @@ def pair_set(element: tuple[str, Iterable[Any]], source: GroupedSets, dataset: s
     for outcome in source.pairs((name, sorted(set(values))), dataset, source.settings):
         yield Read(dataset)
         yield Drop(dataset, "pair", outcome) if isinstance(outcome, str) else outcome
-
-

@@ -56,6 +56,11 @@ def test_a_table_of_any_form_gives_the_same_pairs(name, tmp_path):
     assert written_pairs(manifest) == {(r["question"], r["answer"], (r["wrong"],), r["topic"]) for r in TABLE}
 
 
+def test_the_row_groups_of_a_parquet_file_are_read_apart(tmp_path):
+    files = BY_NAME["parquet"].find_inputs((str(write_table("parquet", tmp_path)),))
+    assert [file.path.split("\0")[1] for file in files] == ["0", "1", "2"]
+
+
 def test_an_arrow_file_is_read_like_a_stream(tmp_path):
     with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as sink:
         table = pa.Table.from_pylist(TABLE)

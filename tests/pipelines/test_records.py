@@ -67,7 +67,10 @@ def test_python_lines_are_literals_and_never_run():
 
 
 def test_items_and_members_of_a_document_are_streamed():
-    document = json.dumps({"version": 1, "data": [{"x": 1}, {"x": 2.5}], "names": {"a": "A", "b": "B"}}).encode()
+    document = (
+        b"\xef\xbb\xbf"
+        + json.dumps({"version": 1, "data": [{"x": 1}, {"x": 2.5}], "names": {"a": "A", "b": "B"}}).encode()
+    )
     assert list(JsonItems("data.item")(stream(document))) == [{"x": 1}, {"x": 2.5}]
     assert list(JsonMembers("names")(stream(document))) == [("a", "A"), ("b", "B")]
 
@@ -122,7 +125,7 @@ def members(path: Path, pattern: str = "*") -> dict[str, bytes]:
 
 
 def test_archives_give_the_members_that_match(tmp_path):
-    files = {"site/Posts.xml": b"<posts/>", "site/readme.txt": b"hello"}
+    files = {"site/Posts.xml": b"<posts/>", "site/readme.txt": b"hello", "site/more.jsonl.gz": gzip.compress(b"[1]")}
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
@@ -134,7 +137,10 @@ def test_archives_give_the_members_that_match(tmp_path):
     with py7zr.SevenZipFile(tmp_path / "a.7z", "w") as archive:
         archive.writeall(tmp_path / "site", "site")
     for name in ("a.tar.bz2", "a.zip", "a.7z"):
-        assert members(tmp_path / name) == {f"{tmp_path / name}:{k}": v for k, v in files.items()}, name
+        assert members(tmp_path / name) == {
+            f"{tmp_path / name}:site/{member}": content
+            for member, content in (("Posts.xml", b"<posts/>"), ("readme.txt", b"hello"), ("more.jsonl.gz", b"[1]"))
+        }, name
         assert list(members(tmp_path / name, "*.xml")) == [f"{tmp_path / name}:site/Posts.xml"]
 
 
@@ -185,9 +191,7 @@ def test_aligned_files_are_found_side_by_side_or_refused(tmp_path):
         (tmp_path / name).write_text("x\n")
     source = row(read=aligned_lines, aligned=2)
     found = source.find_inputs((f"{tmp_path}/[12].en", f"{tmp_path}/[12].de"))
-    assert [file.path.split("\0") for file in found] == [
-        [f"{tmp_path}/{n}.en", f"{tmp_path}/{n}.de"] for n in (1, 2)
-    ]
+    assert [file.path.split("\0") for file in found] == [[f"{tmp_path}/{n}.en", f"{tmp_path}/{n}.de"] for n in (1, 2)]
     for inputs in ((f"{tmp_path}/*.en",), (f"{tmp_path}/*.en", f"{tmp_path}/*.de")):
         with pytest.raises(FileNotFoundError, match="reads 2 files side by side"):
             source.find_inputs(inputs)

@@ -17,7 +17,7 @@ from pipelines.write import (
     plan_shards,
     read_cell,
     write_cell,
-    write_shard_task,
+    write_planned_shard,
 )
 from schemas.example import decode_pair
 from schemas.pair import Pair, fingerprint, split_of
@@ -92,7 +92,7 @@ def test_a_shard_s_bytes_are_its_records_end_to_end(tmp_path):
     staging, output = tmp_path / "staging", tmp_path / "out"
     staging.mkdir()
     output.mkdir()
-    written = [write_shard_task(task, str(staging), str(output)) for task in plan_shards(cells, 100)]
+    written = [write_planned_shard(task, str(staging), str(output)) for task in plan_shards(cells, 100)]
     contents = [(output / item.shard.file).read_bytes() for item in written]
     assert len(contents) == 3 and b"".join(contents) == whole
     for item, content in zip(written, contents, strict=True):
