@@ -68,7 +68,7 @@ ROWS: tuple[RecordSource, ...] = (
         read=JsonItems("annotations.item"),
         member=coco_member,
         pairs=same_meaning,
-        settings=SetOptions(),
+        settings=SetOptions(set_pairs=None),  # as published: all pairs, of six or seven captions too
         members="[!_]*captions_*.json",
     ),
     GroupedSets(
