@@ -7,13 +7,13 @@ import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pairstream.arguments import parse_known
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
+from pairstream.sources import known_source
 from schemas.mixture import Mixture
 
 if TYPE_CHECKING:
@@ -110,11 +110,7 @@ def _find_source(name: str, known: Mapping[str, Any]) -> Any:
         if not hasattr(found, "read_pairs"):
             raise UsageError(f"{name}: defines no `source`; see docs/sources.md")
         return found
-    if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(f"unknown source {name!r}; {hint}`pairstream sources` lists them")
-    return known[name]
+    return known_source(name, known)
 
 
 def _job(**fields: Any) -> Any:

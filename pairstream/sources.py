@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import tyro
@@ -28,9 +29,7 @@ def main(argv: Sequence[str]) -> None:
     quiet_libraries()
     from pipelines.catalog import SOURCES
 
-    if unknown := [name for name in arguments.names if name not in SOURCES]:
-        raise UsageError(f"unknown source {unknown[0]!r}; `pairstream sources` lists them")
-    chosen = {name: SOURCES[name] for name in arguments.names or SOURCES}
+    chosen = {name: known_source(name, SOURCES) for name in arguments.names or SOURCES}
     rows = [{"source": name, **info._asdict()} for name, source in chosen.items() for info in source.datasets]
     if arguments.json:
         print_json(rows)
@@ -39,6 +38,15 @@ def main(argv: Sequence[str]) -> None:
             print("\n".join(f"{key:>10}  {value}" for key, value in row.items() if value), end="\n\n")
     else:
         _print_table(rows)
+
+
+def known_source(name: str, known: Mapping[str, Any]) -> Any:
+    """A source of the catalogue; UsageError, with the nearest names, when there is none."""
+    if name not in known:
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"unknown source {name!r}; {hint}`pairstream sources` lists them")
+    return known[name]
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -77,8 +77,12 @@ def _match(glob: str) -> list[InputFile]:
         if glob.startswith(HUB):
             found = _hub().glob(glob, detail=True)
             return [InputFile(f"{HUB}{path}", int(entry["size"])) for path, entry in found.items()]
+        if os.path.isdir(glob):
+            raise FileNotFoundError(f"{glob} is a folder; expected files, such as '{glob.rstrip('/')}/*'")
         matched = FileSystems.match([glob])[0].metadata_list
         return [InputFile(item.path, item.size_in_bytes) for item in matched]
+    except FileNotFoundError:
+        raise
     except (BeamIOError, OSError, NotImplementedError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(f"cannot look for {glob} ({reason}); check the path and the network") from None
@@ -115,8 +119,15 @@ def as_stream(chunks: Iterator[bytes]) -> IO[bytes]:
 
 
 def _plain(name: str, stream: IO[bytes]) -> IO[bytes]:
-    """A stream decompressed as its file's name says."""
-    return as_stream(_decompress(name, stream))
+    """A stream decompressed as its file's name says; damage below it comes out as UnreadableFileError."""
+    return as_stream(_name_damage(name, _decompress(name, stream)))
+
+
+def _name_damage(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise UnreadableFileError(f"{name}: damaged or cut short ({error}); fetch it again") from None
 
 
 class _ChunkStream(io.RawIOBase):
@@ -163,7 +174,7 @@ def _tar_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
                 if member.isfile() and fnmatch(member.name, pattern):
                     content = archive.extractfile(member)
                     assert content is not None  # only what is no file has none
-                    yield f"{path}:{member.name}", _plain(member.name, content)
+                    yield f"{path}:{member.name}", _plain(f"{path}:{member.name}", content)
     except tarfile.TarError as error:
         raise UnreadableFileError(f"{path}: damaged tar archive ({error}); fetch it again") from None
 
@@ -174,7 +185,7 @@ def _zip_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
             for member in archive.infolist():
                 if not member.is_dir() and fnmatch(member.filename, pattern):
                     with archive.open(member) as content:
-                        yield f"{path}:{member.filename}", _plain(member.filename, content)
+                        yield f"{path}:{member.filename}", _plain(f"{path}:{member.filename}", content)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UnreadableFileError(f"{path}: damaged or encrypted zip archive ({error}); fetch it again") from None
 
@@ -190,13 +201,13 @@ def _7z_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
                 files = [entry.filename for entry in archive.list() if not entry.is_directory]
                 names = [name for name in files if fnmatch(name, pattern)]
                 archive.extract(scratch, targets=names)
-        except (ArchiveError, lzma.LZMAError, EOFError, ValueError, OSError) as error:
+        except (ArchiveError, lzma.LZMAError, EOFError, ValueError) as error:
             raise UnreadableFileError(f"{path}: damaged 7z archive ({error}); fetch it again") from None
         for name in sorted(names):
             if os.path.islink(os.path.join(scratch, name)):
                 continue  # it may point anywhere on this machine
             with open(os.path.join(scratch, name), "rb") as content:
-                yield f"{path}:{name}", _plain(name, content)
+                yield f"{path}:{name}", _plain(f"{path}:{name}", content)
 
 
 def read_lines(path: str) -> Iterator[list[bytes]]:

@@ -75,8 +75,8 @@ def make_schedule(weights: Sequence[float], *, batch_size: int, slots: int, seed
 
     Raises ValueError when the slots do not divide the batch.
     """
-    if batch_size < 2 or slots < 1:
-        raise ValueError(f"batch size {batch_size} and {slots} slots; expected at least 2 pairs and 1 slot")
+    if batch_size < 1 or slots < 1:
+        raise ValueError(f"batch size {batch_size} and {slots} slots; expected at least 1 of each")
     if batch_size % slots:
         near = max(1, round(batch_size / slots)) * slots
         raise ValueError(f"batch size {batch_size} does not divide into {slots} slots; the nearest that does: {near}")

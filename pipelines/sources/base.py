@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from apache_beam.pvalue import PCollection
 
-from pipelines.files import InputFile
-from pipelines.filters import Filter
+from pipelines.files import InputFile, match_files
+from pipelines.filters import Filter, empty_text, same_text
 
 
 class DatasetInfo(NamedTuple):
@@ -75,3 +76,52 @@ class Source(ABC):
     @abstractmethod
     def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
         """From paths to pairs of `datasets`, which may be renamed."""
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What every source takes whose options stand apart."""
+
+    test_fraction: float = 0.0
+    """Share of the groups that is held out."""
+
+
+@dataclass(frozen=True)
+class ConfiguredSource(Source):
+    """A source whose options stand apart from what makes it, so that one class serves many datasets."""
+
+    settings: Any = field(default=RecordOptions(), kw_only=True)
+    """The options, with this source's defaults."""
+
+    @property
+    def options(self) -> Any:
+        return self.settings
+
+    def with_options(self, options: Any) -> Source:
+        return replace(self, settings=options)
+
+    @property
+    def test_fraction(self) -> float:  # type: ignore[override]
+        return self.settings.test_fraction
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return empty_text, same_text
+
+    def match_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
+        """The files that the globs match. Raises FileNotFoundError, also where there is no glob."""
+        if not inputs:
+            info = self.datasets[0]
+            raise FileNotFoundError(f"{info.name} needs --input: {info.raw}, from {info.url}")
+        return match_files(inputs)
+
+
+@dataclass(frozen=True)
+class RowSource(ConfiguredSource):
+    """A row of the catalogue: one dataset."""
+
+    info: DatasetInfo
+
+    @property
+    def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
+        return (self.info,)

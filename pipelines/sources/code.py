@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterator
 from typing import IO, Any
 
-from pipelines.sources.base import DatasetInfo
-from pipelines.sources.records import BadRecord, RecordOptions, RecordSource, aligned_lines, json_lines, text_lines
+from pipelines.sources.base import DatasetInfo, RecordOptions
+from pipelines.sources.records import BadRecord, RecordSource, aligned_lines, json_lines, text_lines
 from schemas.pair import Pair
 
 INDENT = "    "
@@ -131,7 +131,7 @@ ROWS: tuple[RecordSource, ...] = (
         ),
         read=json_lines,
         pairs=codesearchnet_pairs,
-        members="[!_]*.jsonl*",
+        members="[!_]*train*.jsonl*",  # the archives hold the test set, too
     ),
     RecordSource(
         DatasetInfo(

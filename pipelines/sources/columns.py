@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.files import HUB, InputFile, match_files, open_raw
-from pipelines.sources.base import DatasetInfo
-from pipelines.sources.records import Delimited, Reader, RecordOptions, RecordSource, json_lines
+from pipelines.sources.base import DatasetInfo, RecordOptions
+from pipelines.sources.records import Delimited, Reader, RecordSource, json_lines
 from schemas.pair import Pair
 
 BATCH_ROWS = 4096
@@ -42,8 +42,8 @@ def pairs_of_row(row: Any, dataset: str, options: ColumnOptions) -> Iterator[Pai
     if not isinstance(row, dict):
         yield "not_an_object"
         return
-    for column in (options.anchor, options.positive, *options.negative):
-        if column not in row:
+    for column in (options.anchor, options.positive, *options.negative, options.group, options.cluster):
+        if column is not None and column not in row:
             yield f"column_{column}_missing"
             return
     anchors, positives = _texts(row[options.anchor]), _texts(row[options.positive])
@@ -57,8 +57,8 @@ def pairs_of_row(row: Any, dataset: str, options: ColumnOptions) -> Iterator[Pai
             anchors[0],
             positive,
             tuple(text for texts in negatives for text in texts or ()),
-            group=str(row.get(options.group) or "") if options.group else "",
-            cluster=_cluster(row, options.cluster),
+            group=_name(row, options.group) or "",
+            cluster=_name(row, options.cluster),
         )
 
 
@@ -68,7 +68,8 @@ def _texts(value: Any) -> list[str] | None:
     return values if all(isinstance(text, str) for text in values) else None
 
 
-def _cluster(row: dict[str, Any], column: str | None) -> str | None:
+def _name(row: dict[str, Any], column: str | None) -> str | None:
+    """The cell as text; None where there is nothing. A 0 is something."""
     value = row.get(column) if column else None
     return None if value is None else str(value)
 
@@ -98,7 +99,7 @@ def _arrow_rows(open_batches: Any, name: str) -> Iterator[Any]:
     try:
         for batch in open_batches():
             yield from batch.to_pylist()
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise EOFError(f"not {name}: {str(error).splitlines()[0]}") from None
 
 
@@ -154,7 +155,7 @@ class HubSource(ColumnSource):
 
 def _row(name: str, raw: str, read: Reader, *endings: str, seekable: bool = False) -> ColumnSource:
     info = _INFO._replace(name=name, raw=raw)
-    return ColumnSource(info, read, pairs_of_row, ColumnOptions(), endings=endings, seekable=seekable)
+    return ColumnSource(info, read, pairs_of_row, settings=ColumnOptions(), endings=endings, seekable=seekable)
 
 
 ROWS = (
@@ -167,7 +168,7 @@ ROWS = (
         _INFO._replace(name="hub", raw="the id of a dataset", url="https://huggingface.co/datasets"),
         parquet_rows,
         pairs_of_row,
-        HubOptions(),
+        settings=HubOptions(),
         seekable=True,
     ),
 )

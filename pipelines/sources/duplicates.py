@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.base import DatasetInfo
+from pipelines.sources.base import DatasetInfo, RecordOptions
 from pipelines.sources.joins import Grouped, JoinedSource, Part, Text, Wanted, smallest_distinct
-from pipelines.sources.records import Delimited, RecordOptions, RecordSource, text_lines
+from pipelines.sources.records import Delimited, RecordSource, text_lines
 from pipelines.sources.sets import SetOptions, same_meaning
 from schemas.pair import Pair, normalise, text_fingerprint
 
@@ -64,7 +64,9 @@ def make_triplet(ids: tuple[str, ...], texts: tuple[str | None, ...], dataset: s
     anchor, positive, negative = (one, other, of_one) if of_one or not of_other else (other, one, of_other)
     if not negative and options.only_triplets:
         return "no_negative"
-    return Pair(dataset, anchor or "", positive or "", (negative,) if negative else (), cluster=min(ids))
+    negatives = (negative,) if negative else ()
+    # The pairs of one question stay on one side where it is the smaller of two; chains of duplicates may not.
+    return Pair(dataset, anchor or "", positive or "", negatives, group=f"quora/{min(ids)}", cluster=min(ids))
 
 
 def paraphrases(line: Any, dataset: str, options: SetOptions) -> Iterator[Pair | str]:
@@ -95,7 +97,7 @@ ROWS: tuple[RecordSource | JoinedSource, ...] = (
         ),
         text_lines,
         paraphrases,
-        SetOptions(),
+        settings=SetOptions(),
     ),
     JoinedSource(
         DatasetInfo(

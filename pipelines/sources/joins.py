@@ -13,7 +13,6 @@ why this is a GroupByKey of both sides and no CoGroupByKey, which lists the valu
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -25,11 +24,11 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 from xxhash import xxh3_64_intdigest
 
-from pipelines.files import InputFile, match_files
+from pipelines.files import InputFile
 from pipelines.filters import Filter, empty_text, same_text
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
-from pipelines.sources.records import Reader, RecordOptions, RecordSource, read_records
+from pipelines.sources.base import DatasetInfo, Outcomes, RowSource
+from pipelines.sources.records import Reader, RecordSource, read_records
 from schemas.pair import Pair, normalise
 
 _ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2?|zip|7z)$")
@@ -77,32 +76,15 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class JoinedSource(Source):
+class JoinedSource(RowSource):
     """A row of the catalogue whose pairs stand in several files."""
 
-    info: DatasetInfo
     parts: tuple[Part, ...]
     """The first whose name fits a file reads it."""
     make: Make
     needs: tuple[str, ...]
     """Roles without which there is no pair."""
     choose: Choose | None = None
-    settings: Any = dataclasses.field(default_factory=RecordOptions)
-
-    @property
-    def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
-        return (self.info,)
-
-    @property
-    def options(self) -> Any:
-        return self.settings
-
-    def with_options(self, options: Any) -> Source:
-        return dataclasses.replace(self, settings=options)
-
-    @property
-    def test_fraction(self) -> float:  # type: ignore[override]
-        return self.settings.test_fraction
 
     @property
     def filters(self) -> tuple[Filter, ...]:
@@ -110,9 +92,7 @@ class JoinedSource(Source):
 
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
         """The raw files. Raises FileNotFoundError where a file's part cannot be told, or a part is not given."""
-        if not inputs:
-            raise FileNotFoundError(f"{self.info.name} needs --input: {self.info.raw}, from {self.info.url}")
-        files = match_files(inputs)
+        files = self.match_inputs(inputs)
         names = ", ".join(part.name for part in self.parts)
         if unknown := [file.path for file in files if not self.parts_of(file.path)]:
             raise FileNotFoundError(
@@ -166,8 +146,8 @@ def read_part(element: tuple[str, int], source: JoinedSource, dataset: str) -> I
     path, number = element
     part = source.parts[number]
     members = part.name if _ARCHIVE.search(path) else "*"
-    # What `part.records` gives passes through as a pair would.
-    row = RecordSource(source.info, part.read, part.records, source.settings, members)  # type: ignore[arg-type]
+    records: Any = part.records  # what it gives passes through as a pair would
+    row = RecordSource(source.info, part.read, records, settings=source.settings, members=members)
     outcomes: Iterator[Any] = read_records(path, row, dataset)
     for read in outcomes:
         if isinstance(read, BadFile):

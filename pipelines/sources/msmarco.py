@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.base import DatasetInfo
+from pipelines.sources.base import DatasetInfo, RecordOptions
 from pipelines.sources.joins import Grouped, JoinedSource, Part, Text, Wanted, smallest_distinct
-from pipelines.sources.records import RecordOptions, json_lines, text_lines
+from pipelines.sources.records import json_lines, text_lines
 from schemas.pair import Pair
 
 _QUERY, _PASSAGE = "query/", "passage/"  # both are numbered from zero

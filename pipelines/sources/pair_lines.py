@@ -7,7 +7,7 @@ converts them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
@@ -16,13 +16,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile
-from pipelines.filters import Filter, empty_text, same_text
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.sources.base import ConfiguredSource, DatasetInfo, Outcomes
 from pipelines.sources.records import RecordSource, json_lines, read_records
 from pipelines.sources.sets import SetOptions, set_pairs
 from schemas.mixture import Mixture
-from schemas.pair import Pair
+from schemas.pair import Pair, normalise
 
 ENDING = ".jsonl.gz"
 
@@ -40,7 +39,8 @@ def pairs_of_line(line: Any, dataset: str, options: SetOptions) -> Iterator[Pair
         case {"texts": [str(anchor), str(positive), *negatives]} if _are_texts(negatives):
             yield Pair(dataset, anchor, positive, tuple(negatives))
         case {"set": [_, _, *_] as texts} if _are_texts(texts):
-            yield from set_pairs(texts, dataset=dataset, group=min(texts), cluster=None, most=options.set_pairs)
+            group = min((normalise(text) for text in texts if text.strip()), default="")
+            yield from set_pairs(texts, dataset=dataset, group=group, cluster=None, most=options.set_pairs)
         case {"query": str(query), "pos": [_, *_] as positives, **rest} if _are_texts(positives):
             negatives = rest.get("neg") or []
             if not isinstance(negatives, list) or not _are_texts(negatives):
@@ -76,31 +76,17 @@ class FolderOptions(SetOptions):
 
 
 @dataclass(frozen=True)
-class MixtureFolder(Source):
+class MixtureFolder(ConfiguredSource):
     """The datasets of a mixture file, each a `NAME.jsonl.gz` below the input folder."""
 
     mixture: Mixture
     catalogue: dict[str, DatasetInfo]
     """What is known of datasets, by name or by the name of their folder."""
     folder: str = ""
+    _: KW_ONLY
     settings: FolderOptions = FolderOptions()
 
     always_in_folders: ClassVar[bool] = True
-
-    @property
-    def options(self) -> FolderOptions:
-        return self.settings
-
-    def with_options(self, options: FolderOptions) -> Source:
-        return replace(self, settings=options)
-
-    @property
-    def test_fraction(self) -> float:  # type: ignore[override]
-        return self.settings.test_fraction
-
-    @property
-    def filters(self) -> tuple[Filter, ...]:
-        return empty_text, same_text
 
     @property
     def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
@@ -147,6 +133,6 @@ def read_named(named: str, options: FolderOptions) -> Iterator[Pair | Read | Dro
     """The pairs of one file of a folder; `named` is dataset and path."""
     dataset, path = named.split("\0")
     row = RecordSource(
-        DatasetInfo(dataset, "", "", "", "", raw="JSON lines of texts"), json_lines, pairs_of_line, options
+        DatasetInfo(dataset, "", "", "", "", raw="JSON lines of texts"), json_lines, pairs_of_line, settings=options
     )
     yield from read_records(path, row, dataset)

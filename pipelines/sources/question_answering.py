@@ -140,7 +140,8 @@ def eli5_pairs(record: Any, dataset: str, _: Any) -> Iterator[Pair | str]:
 
 
 def _score(value: Any) -> float:
-    return value if isinstance(value, int | float) and not math.isnan(value) else -math.inf
+    # Only NaN differs from itself; `isnan` would not take an integer beyond the floats.
+    return value if isinstance(value, int | float) and value == value else -math.inf
 
 
 def amazon_pairs(record: Any, dataset: str, _: Any) -> Iterator[Pair | str]:

@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 import ijson
 from bs4 import BeautifulSoup
 
-from pipelines.sources.base import DatasetInfo, Source
+from pipelines.sources.base import DatasetInfo, RecordOptions, Source
 from pipelines.sources.paq import Paq
 from pipelines.sources.question_answering import (
     answered,
@@ -23,14 +23,7 @@ from pipelines.sources.question_answering import (
     python_literal,
     rows_of,
 )
-from pipelines.sources.records import (
-    BadRecord,
-    Delimited,
-    JsonItems,
-    RecordOptions,
-    RecordSource,
-    json_lines,
-)
+from pipelines.sources.records import BadRecord, Delimited, JsonItems, RecordSource, json_lines
 from schemas.pair import Pair
 
 
@@ -214,7 +207,7 @@ ROWS: tuple[Source, ...] = (
         ),
         trivia_records,
         trivia_pairs,
-        TriviaOptions(),
+        settings=TriviaOptions(),
         members="*train*.json",
     ),
     RecordSource(
@@ -230,7 +223,7 @@ ROWS: tuple[Source, ...] = (
         ),
         json_records,
         search_pairs,
-        SearchOptions(),
+        settings=SearchOptions(),
         members="*.json*",
     ),
     Paq(),

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import ast
 import csv
-import dataclasses
 import io
 import itertools
-import lzma
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
@@ -25,10 +21,17 @@ from apache_beam.pvalue import PCollection
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
-from pipelines.files import InputFile, UnreadableFileError, as_stream, match_files, open_members, open_raw
-from pipelines.filters import Filter, empty_text, same_text
+from pipelines.files import (
+    MAX_LINE_BYTES,
+    InputFile,
+    UnreadableFileError,
+    as_stream,
+    match_files,
+    open_members,
+    open_raw,
+)
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.sources.base import DatasetInfo, Outcomes, RowSource
 from schemas.pair import Pair
 
 csv.field_size_limit(1 << 24)  # a field of an export may be a whole page; a lost quote must not eat the file
@@ -36,7 +39,7 @@ csv.field_size_limit(1 << 24)  # a field of an export may be a whole page; a los
 
 _MARK = b"\xef\xbb\xbf"
 _DAMAGE = (OSError, BeamIOError, EOFError, csv.Error, ParseError, DefusedXmlException, ijson.JSONError)
-_DAMAGE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_DAMAGE += (UnicodeDecodeError,)  # of readers that decode a document as a whole
 """What readers raise when a file is not what it should be."""
 
 
@@ -46,14 +49,6 @@ class BadRecord(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
-class RecordOptions:
-    """What every record source takes."""
-
-    test_fraction: float = 0.0
-    """Share of the groups that is held out."""
-
-
 Reader = Callable[..., Iterator[Any]]
 """(stream, …) → records and BadRecords; one stream for each file of a line-aligned set."""
 Extract = Callable[[Any, str, Any], Iterator[Pair | str]]
@@ -61,14 +56,11 @@ Extract = Callable[[Any, str, Any], Iterator[Pair | str]]
 
 
 @dataclass(frozen=True)
-class RecordSource(Source):
+class RecordSource(RowSource):
     """A row of the catalogue: one dataset, its reader, and the way from a record to pairs."""
 
-    info: DatasetInfo
     read: Reader
     pairs: Extract
-    settings: Any = RecordOptions()
-    """The row's options with their defaults."""
     members: str = "*"
     """Which files of an archive are read."""
     aligned: int = 1
@@ -78,30 +70,9 @@ class RecordSource(Source):
 
     It also takes what stands behind a NUL in the input's path: which part of the file to read."""
 
-    @property
-    def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
-        return (self.info,)
-
-    @property
-    def options(self) -> Any:
-        return self.settings
-
-    def with_options(self, options: Any) -> Source:
-        return dataclasses.replace(self, settings=options)
-
-    @property
-    def test_fraction(self) -> float:  # type: ignore[override]
-        return self.settings.test_fraction
-
-    @property
-    def filters(self) -> tuple[Filter, ...]:
-        return empty_text, same_text
-
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
-        if not inputs:
-            raise FileNotFoundError(f"{self.info.name} needs --input: {self.info.raw}, from {self.info.url}")
         if self.aligned == 1:
-            return match_files(inputs)
+            return self.match_inputs(inputs)
         sides = [match_files((glob,)) for glob in inputs]
         if len(sides) != self.aligned or len({len(side) for side in sides}) != 1:
             raise FileNotFoundError(
@@ -149,8 +120,10 @@ def _open(path: str, source: RecordSource) -> Iterator[tuple[Any, ...]]:
     if source.aligned == 1:
         yield from open_members(path, source.members)
         return
-    sides = [list(open_members(side, source.members)) for side in path.split("\0")]
-    for members in zip(*sides, strict=True):
+    sides = [open_members(side, source.members) for side in path.split("\0")]
+    for members in itertools.zip_longest(*sides):  # one member of each at a time: an archive closes those before
+        if None in members:
+            raise EOFError("one archive has more files than another")
         yield (path, *(stream for _, stream in members))
 
 
@@ -159,7 +132,9 @@ def _open(path: str, source: RecordSource) -> Iterator[tuple[Any, ...]]:
 
 def text_lines(stream: IO[bytes]) -> Iterator[Any]:
     """Lines as text, without their ends; a byte order mark is skipped."""
-    for number, line in enumerate(stream):
+    for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b"")):
+        if len(line) > MAX_LINE_BYTES:
+            raise EOFError(f"a line of over {MAX_LINE_BYTES:,} bytes")
         if number == 0:
             line = line.removeprefix(_MARK)
         try:
@@ -228,26 +203,45 @@ class Delimited:
         # Undecodable bytes become surrogates, by which the row is known to be bad.
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        rows = csv.reader(text, delimiter=self.delimiter, quoting=quoting)
+        lines = _Lines(text)
+        rows = csv.reader(lines, delimiter=self.delimiter, quoting=quoting)
         names = next(rows, []) if self.header else []
         for row in rows:
+            if lines.at_end:  # the parser wanted more of this row
+                raise EOFError("a quote is opened and never closed")
+            if not row:
+                continue
             if any("\udc80" <= letter <= "\udcff" for field in row for letter in field if not field.isascii()):
                 yield BadRecord("not_utf8")
             elif self.header and len(row) != len(names):
                 yield BadRecord("wrong_number_of_columns")
-            elif row:
+            else:
                 yield dict(zip(names, row, strict=True)) if self.header else row
+
+
+class _Lines:
+    """Lines of a text that tell when they were asked for more than there are."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text, self.at_end = text, False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline()
+        self.at_end = not line
+        if not line:
+            raise StopIteration
+        return line
 
 
 def aligned_lines(*streams: IO[bytes]) -> Iterator[Any]:
     """Tuples of the lines that stand at one place in several files; EOFError when one has more lines."""
-    try:
-        for lines in zip(*map(text_lines, streams), strict=True):
-            yield next((line for line in lines if isinstance(line, BadRecord)), lines)
-    except UnreadableFileError:
-        raise  # it is a ValueError too, and knows better
-    except ValueError:
-        raise EOFError("one file has more lines than another") from None
+    for lines in itertools.zip_longest(*map(text_lines, streams)):
+        if None in lines:
+            raise EOFError("one file has more lines than another")
+        yield next((line for line in lines if isinstance(line, BadRecord)), lines)
 
 
 @dataclass(frozen=True)
@@ -258,12 +252,15 @@ class XmlElements:
 
     def __call__(self, stream: IO[bytes]) -> Iterator[Any]:
         parents: list[Any] = []
+        wanted = 0  # elements of the tag that are open
         for event, element in iterparse(stream, events=("start", "end"), forbid_dtd=False):
             if event == "start":
                 parents.append(element)
+                wanted += element.tag == self.tag
                 continue
             parents.pop()
             if element.tag == self.tag:
+                wanted -= 1
                 yield element
-                if parents:
-                    parents[-1].remove(element)  # what was read is let go
+            if parents and not wanted:
+                parents[-1].remove(element)  # what was read is let go, and so are the wrappers around it

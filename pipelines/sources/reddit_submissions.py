@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -13,10 +12,9 @@ import orjson
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.pvalue import PCollection
 
-from pipelines.files import InputFile, UnreadableFileError, match_files, open_members
-from pipelines.filters import Filter, empty_text, same_text
+from pipelines.files import InputFile, UnreadableFileError, open_members
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.sources.base import ConfiguredSource, DatasetInfo, Outcomes, Source
 from pipelines.sources.records import BadRecord, RecordSource, json_lines
 from pipelines.sources.reddit import DELETED, comment_from_row, plain_id
 from schemas.pair import Pair
@@ -82,9 +80,10 @@ _URL = "https://academictorrents.com/browse.php?search=reddit"
 
 
 @dataclass(frozen=True)
-class RedditTitleComment(Source):
+class RedditTitleComment(ConfiguredSource):
     """Dumps of submissions and of comments (RS_*, RC_*): title → best top-level comment."""
 
+    _: KW_ONLY
     settings: SubmissionOptions = SubmissionOptions()
 
     datasets = (
@@ -98,25 +97,8 @@ class RedditTitleComment(Source):
         ),
     )
 
-    @property
-    def options(self) -> SubmissionOptions:
-        return self.settings
-
-    def with_options(self, options: Any) -> Source:
-        return dataclasses.replace(self, settings=options)
-
-    @property
-    def test_fraction(self) -> float:  # type: ignore[override]
-        return self.settings.test_fraction
-
-    @property
-    def filters(self) -> tuple[Filter, ...]:
-        return empty_text, same_text
-
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
-        if not inputs:
-            raise FileNotFoundError(f"reddit_title_comment needs --input: {self.datasets[0].raw}")
-        files = match_files(inputs)
+        files = self.match_inputs(inputs)
         kinds = [_kind(file.path) for file in files]
         if None in kinds:
             raise FileNotFoundError(
@@ -224,7 +206,7 @@ ROWS: tuple[Source, ...] = (
         ),
         json_lines,
         pair_selftext,
-        SubmissionOptions(),
+        settings=SubmissionOptions(),
     ),
     RedditTitleComment(),
 )

@@ -9,16 +9,8 @@ from typing import IO, Any, Literal
 
 import orjson
 
-from pipelines.sources.base import DatasetInfo
-from pipelines.sources.records import (
-    BadRecord,
-    Delimited,
-    JsonMembers,
-    RecordOptions,
-    RecordSource,
-    aligned_lines,
-    text_lines,
-)
+from pipelines.sources.base import DatasetInfo, RecordOptions
+from pipelines.sources.records import BadRecord, Delimited, JsonMembers, RecordSource, aligned_lines, text_lines
 from pipelines.sources.sets import GroupedSets, Member, ordered_texts
 from schemas.pair import Pair, normalise
 

@@ -18,8 +18,8 @@ import xxhash
 from apache_beam.pvalue import PCollection
 
 from pipelines.funnel import BAD_FILES, TALLIES, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes
-from pipelines.sources.records import RecordOptions, RecordSource, read_records
+from pipelines.sources.base import DatasetInfo, Outcomes, RecordOptions
+from pipelines.sources.records import RecordSource, read_records
 from schemas.pair import Pair, normalise
 
 MAX_TEXTS = 512

@@ -6,13 +6,12 @@ streamed; answers and links meet their questions in a GroupByKey, so that no sit
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, NamedTuple
 
 import apache_beam as beam
 import orjson
@@ -23,9 +22,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError
 
 from pipelines.files import InputFile, UnreadableFileError, match_files, open_members
-from pipelines.filters import Filter, empty_text, same_text
 from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.sources.base import DatasetInfo, Outcomes, RowSource
 from pipelines.sources.html import html_to_text
 from pipelines.sources.records import XmlElements
 from schemas.pair import Pair
@@ -82,40 +80,19 @@ class Link(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StackExchange(Source):
+class StackExchange(RowSource):
     """StackExchange site archives (.7z), or Posts.xml with PostLinks.xml: a dataset of the row's two texts."""
 
-    info: DatasetInfo
     anchor: Literal["title", "body", "title_body"]
     positive: Literal["body", "best_answer", "duplicate"]
     """`duplicate` is the anchor's kind of text, of the other question."""
     with_worst_answer: bool = False
     """The worst answer is the negative."""
+    _: KW_ONLY
     settings: StackExchangeOptions = StackExchangeOptions()
 
-    @property
-    def datasets(self) -> tuple[DatasetInfo, ...]:  # type: ignore[override]
-        return (self.info,)
-
-    @property
-    def options(self) -> StackExchangeOptions:
-        return self.settings
-
-    def with_options(self, options: Any) -> Source:
-        return dataclasses.replace(self, settings=options)
-
-    @property
-    def test_fraction(self) -> float:  # type: ignore[override]
-        return self.settings.test_fraction
-
-    @property
-    def filters(self) -> tuple[Filter, ...]:
-        return empty_text, same_text
-
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
-        if not inputs:
-            raise FileNotFoundError(f"{self.info.name} needs --input: {self.info.raw}, from {self.info.url}")
-        found = [file for file in match_files(inputs) if self._reads(file.path)]
+        found = [file for file in self.match_inputs(inputs) if self._reads(file.path)]
         if not found:
             of = f", of {', '.join(self.settings.sites)} alone" if self.settings.sites else ""
             raise FileNotFoundError(f"{', '.join(inputs)}: expected {self.info.raw}{of}")

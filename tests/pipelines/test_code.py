@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.funnel import Drop, Read
 from pipelines.preprocess import Job, JobError, run
+from pipelines.sources.base import RecordOptions
 from pipelines.sources.code import (
     ROWS,
     codenn_pairs,
@@ -21,7 +22,7 @@ from pipelines.sources.code import (
     restore_docstring,
     rfc822_stanzas,
 )
-from pipelines.sources.records import BadRecord, RecordOptions, read_records
+from pipelines.sources.records import BadRecord, read_records
 from schemas.example import decode_pair
 from schemas.pair import Pair
 from schemas.shards import read_shard

@@ -20,6 +20,7 @@ from schemas.shards import read_shard
 
 BY_NAME = {row.info.name: row for row in ROWS}
 OPTIONS = ColumnOptions(anchor="question", positive="answer", negative=("wrong",), group="topic", cluster="same")
+PLACE = {"topic": "t", "same": "s"}
 TABLE = [
     {"question": f"What is {n}?", "answer": f"It is the number {n}.", "wrong": f"It is {n + 1}.", "topic": f"t{n % 7}"}
     for n in range(40)
@@ -66,7 +67,7 @@ def test_an_arrow_file_is_read_like_a_stream(tmp_path):
         table = pa.Table.from_pylist(TABLE)
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-    source = BY_NAME["arrow"].with_options(OPTIONS)
+    source = BY_NAME["arrow"].with_options(replace(OPTIONS, cluster=None))
     (manifest,) = run(Job(source, (str(tmp_path / "t.arrow"),), str(tmp_path / "out")))
     assert manifest.records("train") == 40
 
@@ -74,16 +75,20 @@ def test_an_arrow_file_is_read_like_a_stream(tmp_path):
 @pytest.mark.parametrize(
     ("row", "outcomes"),
     [
-        ({"question": "q", "answer": "a", "wrong": "w"}, [Pair("d", "q", "a", ("w",))]),
+        (
+            {"question": "q", "answer": "a", "wrong": "w", "topic": 0, "same": None},
+            [Pair("d", "q", "a", ("w",), group="0")],
+        ),
+        ({"question": "q", "answer": "a", "wrong": "w", "same": "x"}, ["column_topic_missing"]),
         (
             {"question": "q", "answer": ["a", "b"], "wrong": ["w", "v"], "topic": 3, "same": 7},
             [Pair("d", "q", text, ("w", "v"), group="3", cluster="7") for text in ("a", "b")],
         ),
         ({"question": "q", "wrong": "w"}, ["column_answer_missing"]),
-        ({"question": None, "answer": "a", "wrong": "w"}, ["not_a_text"]),
-        ({"question": "q", "answer": 5, "wrong": "w"}, ["not_a_text"]),
-        ({"question": "q", "answer": [], "wrong": "w"}, ["not_a_text"]),
-        ({"question": "q", "answer": "a", "wrong": {"x": 1}}, ["not_a_text"]),
+        ({"question": None, "answer": "a", "wrong": "w", **PLACE}, ["not_a_text"]),
+        ({"question": "q", "answer": 5, "wrong": "w", **PLACE}, ["not_a_text"]),
+        ({"question": "q", "answer": [], "wrong": "w", **PLACE}, ["not_a_text"]),
+        ({"question": "q", "answer": "a", "wrong": {"x": 1}, **PLACE}, ["not_a_text"]),
         (["q", "a"], ["not_an_object"]),
         (None, ["not_an_object"]),
     ],
@@ -105,7 +110,7 @@ def test_bad_files_are_skipped_on_request_and_listed(tmp_path):
     good = write_table("parquet", tmp_path)
     bad = tmp_path / "bad.parquet"
     bad.write_bytes(b"no")
-    source = BY_NAME["parquet"].with_options(OPTIONS)
+    source = BY_NAME["parquet"].with_options(replace(OPTIONS, cluster=None))
     (manifest,) = run(Job(source, (str(good), str(bad)), str(tmp_path / "out"), skip_bad_files=True))
     assert manifest.records("train") == 40
     (listed,) = manifest.parts[0].inputs["bad"]

@@ -81,7 +81,7 @@ def test_the_same_two_questions_share_a_cluster_whichever_comes_first(folder):
     _, pairs = run_row(QUORA, folder)
     assert len(pairs) == 3
     assert len({pair.cluster for pair in pairs}) == 2
-    assert {pair.group for pair in pairs} == {""}
+    assert {pair.group for pair in pairs} == {f"quora/{pair.cluster}" for pair in pairs}
 
 
 def test_questions_of_the_four_column_form_may_hold_lone_quotes_and_bad_bytes(folder):

@@ -202,3 +202,74 @@ def test_aligned_files_of_other_lengths_are_a_bad_file_that_names_both(tmp_path)
     (tmp_path / "b").write_text("1\n")
     *_, last = read_records(f"{tmp_path}/a\0{tmp_path}/b", row(read=aligned_lines, aligned=2), "made")
     assert isinstance(last, BadFile) and f"{tmp_path}/a + {tmp_path}/b" in last.message
+
+
+def cut_archive(folder: Path, name: str) -> Path:
+    """An archive of one large member, cut in the middle of it or with a byte of it changed."""
+    (folder / "x.jsonl").write_bytes(b'["a", "b"]\n' * 40_000)
+    path = folder / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(folder / "x.jsonl", "x.jsonl")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        with tarfile.open(path, "w") as archive:
+            archive.add(folder / "x.jsonl", "x.jsonl")
+        path.write_bytes(path.read_bytes()[:200_000])
+    return path
+
+
+@pytest.mark.parametrize("name", ["cut.tar", "damaged.zip"])
+def test_an_archive_damaged_inside_a_member_is_a_bad_file(name, tmp_path):
+    *_, last = read_records(str(cut_archive(tmp_path, name)), row(), "made")
+    assert isinstance(last, BadFile) and name in last.message and "\n" not in last.message
+
+
+def test_archives_can_be_read_side_by_side(tmp_path):
+    for name, lines in (("1.zip", "a\nb\n"), ("2.zip", "x\ny\n")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("lines.txt", lines)
+    source = row(read=aligned_lines, aligned=2, pairs=lambda record, dataset, _: iter([Pair(dataset, *record)]))
+    outcomes = list(read_records(f"{tmp_path}/1.zip\0{tmp_path}/2.zip", source, "made"))
+    assert [o for o in outcomes if isinstance(o, Pair)] == [Pair("made", "a", "x"), Pair("made", "b", "y")]
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_file():
+    rows = Delimited(",", quoted=True, header=True)(stream(b'q,a\ngood,row\n"lost,quote\nmore,rows\n'))
+    assert next(rows) == {"q": "good", "a": "row"}
+    with pytest.raises(EOFError, match="never closed"):
+        next(rows)
+
+
+def test_blank_lines_of_a_table_are_no_rows():
+    assert list(Delimited(",", quoted=True, header=True)(stream(b"q,a\n1,2\n\n\r\n"))) == [{"q": "1", "a": "2"}]
+
+
+def test_a_document_that_is_not_utf8_is_a_bad_file(tmp_path):
+    (tmp_path / "x.json").write_bytes(b'{"step \xff": "goal"}')
+    *_, last = read_records(str(tmp_path / "x.json"), row(read=JsonMembers(), pairs=two_texts), "made")
+    assert isinstance(last, BadFile) and "x.json" in last.message
+
+
+def test_xml_wrappers_are_let_go_with_what_they_wrap():
+    content = b"<all>" + b"<wrap><row/></wrap>" * 3000 + b"</all>"
+    sizes = []
+    for element in XmlElements("row")(stream(content)):
+        sizes.append(len(element))
+    assert len(sizes) == 3000
+    import tracemalloc
+
+    tracemalloc.start()
+    for number, _ in enumerate(XmlElements("row")(stream(content * 1))):
+        if number == 100:
+            early = tracemalloc.get_traced_memory()[0]
+    assert tracemalloc.get_traced_memory()[0] < early + 500_000
+    tracemalloc.stop()
+
+
+def test_a_line_without_end_is_a_bad_file(monkeypatch):
+    monkeypatch.setattr("pipelines.sources.records.MAX_LINE_BYTES", 1000)
+    with pytest.raises(EOFError, match="line of over 1,000 bytes"):
+        list(text_lines(stream(b"short\n" + b"x" * 5000)))

@@ -14,7 +14,8 @@ import pytest
 
 from pipelines.funnel import BadFile, Drop, Read
 from pipelines.preprocess import Job, JobError, run
-from pipelines.sources.records import BadRecord, RecordOptions, read_records
+from pipelines.sources.base import RecordOptions
+from pipelines.sources.records import BadRecord, read_records
 from pipelines.sources.sentences import (
     ROWS,
     NliOptions,
