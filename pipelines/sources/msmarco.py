@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.base import DatasetInfo, RecordOptions
+from pipelines.sources.base import DatasetInfo, RecordOptions, RowSource
 from pipelines.sources.joins import Grouped, JoinedSource, Part, Text, Wanted, smallest_distinct
-from pipelines.sources.records import json_lines, text_lines
+from pipelines.sources.records import RecordSource, json_lines, text_lines
 from schemas.pair import Pair
 
 _QUERY, _PASSAGE = "query/", "passage/"  # both are numbered from zero
@@ -146,19 +146,30 @@ def make_triple(ids: tuple[str, ...], texts: tuple[str | None, ...], dataset: st
     return Pair(dataset, query, positive, negatives, group=f"msmarco/{ids[0].removeprefix(_QUERY)}")
 
 
-ROWS: tuple[JoinedSource, ...] = (
+def text_triple(line: str, dataset: str, options: Any) -> Iterator[Pair | str]:
+    """query TAB passage TAB passage that does not answer."""
+    columns = [column.strip() for column in line.split("\t")]
+    if len(columns) == 3:
+        yield Pair(dataset, columns[0], columns[1], (columns[2],))
+    elif line.strip():
+        yield "wrong_number_of_columns"
+
+
+_PASSAGES = DatasetInfo(
+    name="msmarco-query_passage_negative",
+    tuple="query → passage, passage that does not answer",
+    licence="MS MARCO terms: non-commercial research",
+    citation="Nguyen et al., MS MARCO: A Human Generated MAchine Reading COmprehension Dataset, 2016",
+    url="https://microsoft.github.io/msmarco/Datasets.html#passage-ranking-dataset",
+    raw="MS MARCO passage files: collection.tsv, queries.train.tsv and qidpidtriples.train.full.2.tsv, or "
+    "qrels.train.tsv with *negatives*.jsonl or .tsv",
+    published=9_144_553,
+    weight=247,
+)
+
+ROWS: tuple[RowSource, ...] = (
     JoinedSource(
-        DatasetInfo(
-            name="msmarco-query_passage_negative",
-            tuple="query → passage, passage that does not answer",
-            licence="MS MARCO terms: non-commercial research",
-            citation="Nguyen et al., MS MARCO: A Human Generated MAchine Reading COmprehension Dataset, 2016",
-            url="https://microsoft.github.io/msmarco/Datasets.html#passage-ranking-dataset",
-            raw="MS MARCO passage files: collection.tsv, queries.train.tsv and qidpidtriples.train.full.2.tsv, or "
-            "qrels.train.tsv with *negatives*.jsonl or .tsv",
-            published=9_144_553,
-            weight=247,
-        ),
+        _PASSAGES,
         parts=(
             Part("passages", "*collection*.tsv", text_lines, _passage_line),
             Part("passages", "*passages*.json*", json_lines, _passage_object),
@@ -172,5 +183,16 @@ ROWS: tuple[JoinedSource, ...] = (
         needs=("passages", "queries", "triples"),
         choose=choose_negatives,
         settings=NegativesOptions(),
+    ),
+    RecordSource(
+        _PASSAGES._replace(
+            name="msmarco_text_triples",
+            raw="MS MARCO triples as text (triples.train.small.tsv, or its tar)",
+            published=None,
+            weight=None,
+        ),
+        text_lines,
+        text_triple,
+        members="*triples*.tsv",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -217,7 +218,18 @@ def paws_pairs(row: dict[str, str], dataset: str, options: RecordOptions) -> Ite
     elif label.strip() != "1":
         yield "not_a_paraphrase" if label.strip() == "0" else "unknown_label"
     else:
-        yield Pair(dataset, first.strip(), second.strip(), cluster=normalise(first))
+        anchor, positive = _paws_text(first), _paws_text(second)
+        yield Pair(dataset, anchor, positive, cluster=normalise(anchor))
+
+
+def _paws_text(text: str) -> str:
+    """A sentence; the part of PAWS made from questions writes them as Python bytes: `b'caf\\xc3\\xa9'`."""
+    if text.startswith(("b'", 'b"')):
+        try:
+            return ast.literal_eval(text).decode(errors="replace").strip()
+        except (ValueError, SyntaxError, AttributeError):
+            pass  # it only looked like one
+    return text.strip()
 
 
 def aligned_pairs(lines: tuple[str, str], dataset: str, options: RecordOptions) -> Iterator[Pair | str]:

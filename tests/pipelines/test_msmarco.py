@@ -22,7 +22,7 @@ from schemas.manifest import Manifest
 from schemas.pair import Pair
 from schemas.shards import read_shard
 
-(ROW,) = ROWS
+ROW, TEXT_ROW = ROWS
 NAME = "msmarco-query_passage_negative"
 
 
@@ -202,3 +202,16 @@ JSON = st.recursive(
 def test_no_record_makes_a_parser_fail(record):
     for parse in (_passage_object, _negative_object):
         assert all(isinstance(found, Text | Wanted | Grouped | str) for found in parse(record, "d", None))
+
+
+def test_triples_published_as_text_need_no_join(tmp_path):
+    lines = ["what is a quern\ta hand mill\ta kind of bird", "two\tcolumns", "", "why so\tbecause\tnobody knows\r"]
+    (tmp_path / "triples.train.small.tsv").write_bytes("\n".join(lines).encode())
+    (manifest,) = run(Job(TEXT_ROW, (str(tmp_path / "triples*.tsv"),), str(tmp_path / "out")))
+    records = [record for path, _ in manifest.shards("train") for record in read_shard(path)]
+    pairs = {(pair.anchor, pair.positive, pair.negatives) for pair, _ in map(decode_pair, records)}
+    assert pairs == {
+        ("what is a quern", "a hand mill", ("a kind of bird",)),
+        ("why so", "because", ("nobody knows",)),
+    }
+    assert manifest.parts[0].funnel[1].drops == {"wrong_number_of_columns": 1}

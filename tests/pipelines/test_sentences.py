@@ -14,6 +14,7 @@ import pytest
 
 from pipelines.funnel import BadFile, Drop, Read
 from pipelines.preprocess import Job, JobError, run
+from pipelines.sources import sentences
 from pipelines.sources.base import RecordOptions
 from pipelines.sources.records import BadRecord, read_records
 from pipelines.sources.sentences import (
@@ -520,3 +521,18 @@ def test_a_row_says_what_it_is(name):
     info = ROW[name].info
     assert all((info.tuple, info.licence, info.citation, info.url, info.raw))
     assert "→" in info.tuple
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("b'caf\\xc3\\xa9 au lait'", "café au lait"),
+        ('b"it\'s"', "it's"),
+        ("b'broken", "b'broken"),
+        (" plain ", "plain"),
+    ],
+)
+def test_paws_sentences_written_as_bytes_are_read_as_text(written, meant):
+    row = {"id": "1", "sentence1": written, "sentence2": "another", "label": "1"}
+    (pair,) = sentences.paws_pairs(row, "paws", RecordOptions())
+    assert isinstance(pair, Pair) and pair.anchor == meant
