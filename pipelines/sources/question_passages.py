@@ -9,9 +9,9 @@ from itertools import islice
 from typing import IO, Any, Literal
 
 import ijson
-from bs4 import BeautifulSoup
 
 from pipelines.sources.base import DatasetInfo, RecordOptions, Source
+from pipelines.sources.html import html_to_text
 from pipelines.sources.paq import Paq
 from pipelines.sources.question_answering import (
     answered,
@@ -62,7 +62,7 @@ def _long_answers(record: Any) -> Iterator[str]:
             yield text
         elif units and isinstance(html := field(record, "document_html"), str):
             fragment = html.encode(errors="replace")[slice(*units)].decode(errors="replace")
-            yield " ".join(BeautifulSoup(fragment, "lxml").get_text(" ").split())
+            yield " ".join(html_to_text(fragment).split())
 
 
 def _whole_numbers(span: Any, *names: str) -> tuple[int, int] | None:
