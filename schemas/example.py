@@ -6,6 +6,7 @@ in the default pool, and two registrations cannot live in one process.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -58,29 +59,74 @@ Example = _example_class()
 """tf.train.Example; the same wire format as TensorFlow's class, not the same class."""
 
 
-def encode_pair(pair: Pair, fingerprints: Fingerprints) -> bytes:
-    """A record: the serialised Example of a pair. Equal arguments give equal bytes in any process."""
-    example = Example()
-    feature = example.features.feature
+class _Template:
+    """An Example with a fixed set of features, filled anew for each pair: looking features up costs more."""
 
-    def put_texts(name: str, values: tuple[str, ...]) -> None:
-        feature[name].bytes_list.value.extend([value.encode() for value in values])
+    def __init__(self, texts: tuple[str, ...], integers: tuple[str, ...]) -> None:
+        self._example = Example()
+        feature = self._example.features.feature
+        self._texts = [feature[name].bytes_list.value for name in texts]
+        self._integers = [feature[name].int64_list.value for name in integers]
 
-    put_texts("dataset", (pair.dataset,))
-    put_texts("anchor", (pair.anchor,))
-    put_texts("positive", (pair.positive,))
+    def encode(self, texts: list[tuple[str, ...]], integers: list[tuple[int, ...]]) -> bytes:
+        for field, values in zip(self._texts, texts, strict=True):
+            field[:] = [value.encode() for value in values]
+        for field, numbers in zip(self._integers, integers, strict=True):
+            field[:] = [number - _WRAP if number >> 63 else number for number in numbers]
+        return self._example.SerializeToString(deterministic=True)
+
+
+_WRAP = 1 << 64
+
+
+class _Templates(threading.local):
+    """A thread's templates, by the features that the pair has beyond those of every pair."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[bool, ...], _Template] = {}
+
+    def find(self, has: tuple[bool, ...]) -> _Template:
+        if (template := self.made.get(has)) is None:
+            negatives, group, cluster, contexts, reason = has
+            texts = ("dataset", "anchor", "positive") + ("negatives",) * negatives + ("group",) * group
+            texts += ("cluster",) * cluster + ("contexts",) * contexts + ("reason",) * reason
+            integers = ("pair_fingerprint", "text_fingerprints") + ("cluster_fingerprint",) * cluster
+            template = self.made[has] = _Template(texts, integers)
+        return template
+
+
+_TEMPLATES = _Templates()
+
+
+def encode_pair(pair: Pair, fingerprints: Fingerprints, reason: str = "") -> bytes:
+    """A record: the serialised Example of a pair. Equal arguments give equal bytes in any process.
+
+    `reason` says why a pair was set aside; it is a feature of rejects alone.
+    Raises UnicodeEncodeError for a text with half a surrogate pair.
+    """
+    has_cluster = pair.cluster is not None
+    has = (bool(pair.negatives), bool(pair.group), has_cluster, bool(pair.contexts), bool(reason))
+    texts: list[tuple[str, ...]] = [(pair.dataset,), (pair.anchor,), (pair.positive,)]
     if pair.negatives:
-        put_texts("negatives", pair.negatives)
+        texts.append(pair.negatives)
     if pair.group:
-        put_texts("group", (pair.group,))
+        texts.append((pair.group,))
     if pair.cluster is not None:
-        put_texts("cluster", (pair.cluster,))
-        feature["cluster_fingerprint"].int64_list.value.append(_signed(fingerprints.cluster))
+        texts.append((pair.cluster,))
     if pair.contexts:
-        put_texts("contexts", pair.contexts)
-    feature["pair_fingerprint"].int64_list.value.append(_signed(fingerprints.pair))
-    feature["text_fingerprints"].int64_list.value.extend([_signed(value) for value in fingerprints.texts])
-    return example.SerializeToString(deterministic=True)
+        texts.append(pair.contexts)
+    if reason:
+        texts.append((reason,))
+    integers = [(fingerprints.pair,), fingerprints.texts]
+    if has_cluster:
+        integers.append((fingerprints.cluster,))
+    return _TEMPLATES.find(has).encode(texts, integers)
+
+
+def reason_of(record: bytes) -> str:
+    """Why a record was set aside; empty for one that was not."""
+    feature = Example.FromString(record).features.feature
+    return feature["reason"].bytes_list.value[0].decode() if "reason" in feature else ""
 
 
 def decode_pair(record: bytes) -> tuple[Pair, Fingerprints]:
@@ -119,7 +165,3 @@ def decode_pair(record: bytes) -> tuple[Pair, Fingerprints]:
     if len(whole) != 1 or len(each) != len(pair.texts):
         raise ValueError("the record's fingerprints do not match its texts")
     return pair, Fingerprints(whole[0], each, (integers("cluster_fingerprint") or (0,))[0])
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 import unicodedata
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 MASK64 = (1 << 64) - 1
 SPLIT_BUCKETS = 4096
@@ -62,19 +64,25 @@ def text_fingerprint(text: str) -> int:
 
 def fingerprint(pair: Pair) -> Fingerprints:
     """Fingerprints of a pair; each text is normalised once."""
-    normalised = [normalise(text).encode() for text in pair.texts]
-    whole = b"".join(struct.pack("<I", len(text)) + text for text in normalised)
+    identities = [_identity(text) for text in pair.texts]
     return Fingerprints(
-        pair=xxhash.xxh3_64_intdigest(whole),
-        texts=tuple(xxhash.xxh3_64_intdigest(text) for text in normalised),
+        pair=xxhash.xxh3_64_intdigest(b"".join([framed for framed, _ in identities])),
+        texts=tuple([digest for _, digest in identities]),
         cluster=0 if pair.cluster is None else _cluster_fingerprint(pair.dataset, pair.cluster),
     )
+
+
+@lru_cache(maxsize=4096)  # a question or a comment comes back as the anchor of its next pair
+def _identity(text: str) -> tuple[bytes, int]:
+    """The normalised text's UTF-8 with its length before it, and its fingerprint."""
+    normalised = normalise(text).encode()
+    return len(normalised).to_bytes(4, "little") + normalised, xxhash.xxh3_64_intdigest(normalised)
 
 
 def _cluster_fingerprint(dataset: str, cluster: str) -> int:
     named = dataset.encode()
     # Zero means "no cluster", so the one digest that collides with it gives way.
-    return xxhash.xxh3_64_intdigest(struct.pack("<I", len(named)) + named + cluster.encode()) or 1
+    return xxhash.xxh3_64_intdigest(len(named).to_bytes(4, "little") + named + cluster.encode()) or 1
 
 
 def shuffle_key(pair_fingerprint: int, seed: int) -> int:
@@ -83,13 +91,24 @@ def shuffle_key(pair_fingerprint: int, seed: int) -> int:
     Sorting by it is the global shuffle. The finaliser of SplitMix64, applied to the seed and then
     to the fingerprint: being a bijection, it keeps equal fingerprints, and only those, together.
     """
-    return _mix64(pair_fingerprint ^ _mix64((seed + 0x9E3779B97F4A7C15) & MASK64))
+    return _mix64(pair_fingerprint ^ _mix64((seed + _GOLDEN) & MASK64))
 
 
-def _mix64(x: int) -> int:
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
-    return x ^ (x >> 31)
+def shuffle_keys(pair_fingerprints: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """[n] → [n]: the shuffle key of each fingerprint."""
+    with np.errstate(over="ignore"):
+        return _mix64(pair_fingerprints ^ np.uint64(_mix64((seed + _GOLDEN) & MASK64)), np.uint64)
+
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _mix64(x: Any, integer: Any = int) -> Any:
+    """Works on an integer, and with `integer=np.uint64` on an array, whose products wrap by themselves."""
+    mask = integer(MASK64)
+    x = ((x ^ (x >> integer(30))) * integer(0xBF58476D1CE4E5B9)) & mask
+    x = ((x ^ (x >> integer(27))) * integer(0x94D049BB133111EB)) & mask
+    return x ^ (x >> integer(31))
 
 
 def split_of(pair: Pair, test_fraction: float) -> str:
@@ -99,6 +118,9 @@ def split_of(pair: Pair, test_fraction: float) -> str:
     """
     if test_fraction == 0:
         return TRAIN
-    group = pair.group or normalise(pair.anchor)
-    bucket = int.from_bytes(hashlib.md5(group.encode(), usedforsecurity=False).digest(), "big") % SPLIT_BUCKETS
-    return TRAIN if (1 + bucket) / SPLIT_BUCKETS < 1 - test_fraction else TEST
+    return TRAIN if (1 + _bucket(pair.group or normalise(pair.anchor))) / SPLIT_BUCKETS < 1 - test_fraction else TEST
+
+
+@lru_cache(maxsize=4096)  # the pairs of a group come one after the other
+def _bucket(group: str) -> int:
+    return int.from_bytes(hashlib.md5(group.encode(), usedforsecurity=False).digest(), "big") % SPLIT_BUCKETS

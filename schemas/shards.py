@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -94,8 +95,16 @@ def _masked_crc(data: bytes) -> int:
 
 def frame(record: bytes) -> bytes:
     """A record as it stands in a TFRecord file."""
-    length = struct.pack("<Q", len(record))
-    return b"".join((length, struct.pack("<I", _masked_crc(length)), record, struct.pack("<I", _masked_crc(record))))
+    return _frame_header(len(record)) + record + _CRC.pack(_masked_crc(record))
+
+
+_CRC = struct.Struct("<I")
+
+
+@lru_cache(maxsize=16384)  # a corpus has few lengths
+def _frame_header(length: int) -> bytes:
+    eight = length.to_bytes(8, "little")
+    return eight + _CRC.pack(_masked_crc(eight))
 
 
 def unframe(data: bytes, *, where: str, first: int = 0) -> list[bytes]:
