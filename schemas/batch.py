@@ -49,12 +49,15 @@ class Batch(NamedTuple):
         """Pairs in the batch: K * P."""
         return self.pairs.shape[0] * self.pairs.shape[1]
 
+    @property
+    def real_share(self) -> float:
+        """Part of the rows' tokens that belong to a text, 0 to 1: the rest is padding."""
+        return float((self.segments > 0).mean())
+
 
 def split_words(fingerprints: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """uint64[...] → uint32[..., 2] as (low, high), on any byte order."""
-    low = (fingerprints & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    high = (fingerprints >> np.uint64(32)).astype(np.uint32)
-    return np.stack([low, high], axis=-1)
+    return np.ascontiguousarray(fingerprints, "<u8")[..., None].view("<u4").astype(np.uint32, copy=False)
 
 
 def join_words(words: NDArray[np.uint32]) -> NDArray[np.uint64]:

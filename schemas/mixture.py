@@ -117,7 +117,7 @@ class Mixture:
         wanted = [entry.name for entry in self.datasets if entry.weight > 0]
         if rule.needs_lines and (unknown := [name for name in wanted if lines.get(name) is None]):
             raise ValueError(
-                f"the rule {rule.rule} needs the lines of {unknown[0]!r}; give its 'lines' or the folder of its manifest"
+                f"the rule {rule.rule} needs the lines of {unknown[0]!r}; give its 'lines' or its manifest's folder"
             )
         weights = tuple(rule.weight(lines.get(e.name) or 0) if e.weight > 0 else 0 for e in self.datasets)
         if not any(weights):
@@ -159,7 +159,7 @@ class Mixture:
         weighed = "weights" in document
         entries = tuple(_entry(n, entry, weighed, limit) for n, entry in enumerate(document["datasets"]))
         _refuse_clashes([entry.name for entry in entries])
-        if not any(entry.weight > 0 for entry in entries):
+        if not weighed and not any(entry.weight > 0 for entry in entries):
             raise ValueError("no dataset has a weight above 0")
         segments = _segments(document["weights"], [entry.name for entry in entries]) if weighed else ()
         return cls(entries, seed, BatchPolicy(**batch), segments)

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from schemas.example import decode_pair
+from schemas.token_records import encode_tokens
+
 PADDING = ("[PAD]", "<pad>")
+NARROW_VOCABULARY = 1 << 16
+"""Ids of smaller vocabularies are stored in two bytes, others in four."""
+
+
+class Prefixes(NamedTuple):
+    """What some encoders want before every text, white space included: `query: `, `passage: `."""
+
+    anchor: str = ""
+    positive: str = ""
+    """Before positives and hard negatives."""
+
+    def of_slot(self, slot: int) -> str:
+        """The prefix of a text by its place in the pair: anchor, positive, negatives."""
+        return self[min(slot, 1)]
+
+
+NO_PREFIXES = Prefixes()
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -75,3 +99,44 @@ def pad_id(tokenizer: Tokenizer) -> int:
 def truncate(ids: Sequence[int], limit: int) -> Sequence[int]:
     """At most `limit` ids: the first limit - 1 and the closing special token, which is the last."""
     return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The ids of all texts one after the other, special tokens included and uncut, and how many each has."""
+    encoded = [each.ids for each in tokenizer.encode_batch_fast(texts)]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return np.fromiter(chain.from_iterable(encoded), np.uint32, int(lengths.sum())), lengths
+
+
+def tokenize_records(records: Sequence[bytes], tokenizer: Tokenizer, prefixes: Prefixes = NO_PREFIXES) -> list[bytes]:
+    """Records of token ids from records of texts, one for one; the tokenizer is one of `load_tokenizer`.
+
+    Fingerprints stay those of the texts without prefix. A thousand records a call keep the
+    tokenizer's threads busy. Raises ValueError for what is no record of a pair.
+    """
+    pairs = [decode_pair(record) for record in records]
+    texts = [prefixes.of_slot(slot) + text for pair, _ in pairs for slot, text in enumerate(pair.texts)]
+    ids, lengths = encode_texts(tokenizer, texts)
+    width = 2 if tokenizer.get_vocab_size() <= NARROW_VOCABULARY else 4
+    stored, ends = ids.astype(f"<u{width}").tobytes(), (np.cumsum(lengths) * width).tolist()
+    made, text, begin = [], 0, 0
+    for pair, prints in pairs:
+        following = text + len(pair.texts)
+        end = ends[following - 1]
+        made.append(
+            encode_tokens(
+                pair.dataset,
+                stored[begin:end],
+                lengths[text:following].tolist(),
+                pair_fingerprint=prints.pair,
+                text_fingerprints=prints.texts,
+                cluster_fingerprint=prints.cluster,
+            )
+        )
+        text, begin = following, end
+    return made
+
+
+def tokenizer_digest(tokenizer: Tokenizer, prefixes: Prefixes = NO_PREFIXES) -> str:
+    """sha256, in hex, over what decides the ids of a text: equal digests, equal ids."""
+    return hashlib.sha256("\x00".join((tokenizer.to_str(), *prefixes)).encode()).hexdigest()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.example import Example, decode_pair, encode_pair
+from schemas.example import Example, decode_pair, encode_pair, reason_of
 from schemas.pair import Fingerprints, Pair, fingerprint
 from schemas.shards import frame
 
@@ -139,3 +140,12 @@ def test_the_tfrecord_package_reads_a_shard(tmp_path):
     for (_, _, whole, each), pair in zip(rows, pairs, strict=True):
         prints = fingerprint(pair)
         assert [value % 2**64 for value in whole + each] == [prints.pair, *prints.texts]
+
+
+@given(PAIRS, st.text(max_size=12), st.integers(0, 2**64 - 1), st.sampled_from([0, 90, 117, 118, 127, 16383, 70_000]))
+def test_a_record_is_what_protobuf_itself_would_write(pair, reason, number, length):
+    pair = dataclasses.replace(pair, positive=pair.positive + "x" * length)
+    prints = Fingerprints(number, (number >> 8, number >> 9, 0), number >> 60)
+    record = encode_pair(pair, prints, reason)
+    assert Example.FromString(record).SerializeToString(deterministic=True) == record
+    assert reason_of(record) == reason
