@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import tyro
 from pairstream.arguments import parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
+
+SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -34,50 +37,102 @@ class Arguments:
     batch_size: int | None = None
     """Pairs a batch; by default the mixture's, or 1024."""
     hosts: int = 1
-    """Read each batch as this many hosts would, each its own rows; the digest does not change."""
+    """Read each batch as this many hosts would, each its own rows, and check that together they are the whole batch."""
+    show: int = 0
+    """Show the texts of the first rows of each batch, this many."""
+    skip_bad_windows: bool = False
+    """Pass over damaged windows and count them; without it damage is an error."""
     json: bool = False
     """Print one JSON document instead of a table."""
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "batches")
-    quiet_libraries()
-    from reader.plan import plan_batches
-    from schemas.mixture import Mixture
-
-    if arguments.start < 0 or arguments.count < 0 or arguments.hosts < 1:
-        raise UsageError("--start and --count must be at least 0, --hosts at least 1")
+    if arguments.start < 0 or arguments.count < 0 or arguments.hosts < 1 or arguments.show < 0:
+        raise UsageError("--start, --count and --show must be at least 0, --hosts at least 1")
     if arguments.batch_size is not None and arguments.batch_size < 2:
         raise UsageError(f"--batch-size is {arguments.batch_size}; expected at least 2")
+    quiet_libraries()
+    from reader.plan import host_rows, plan_batches
+    from reader.stream import SkippedWindows
+    from schemas.mixture import Mixture
+
     plan = plan_batches(Mixture.load(arguments.mixture), arguments.data, batch_size=arguments.batch_size)
-    if plan.batch_size % arguments.hosts:
-        near = max(1, round(plan.batch_size / arguments.hosts)) * arguments.hosts
-        raise UsageError(f"batch size {plan.batch_size} does not divide over {arguments.hosts} hosts; nearest: {near}")
-    rows = [_host_rows(plan.batch_size, arguments.hosts, host) for host in range(arguments.hosts)]
-    document = _describe(plan, arguments.start, arguments.count, rows)
+    try:
+        hosts = [host_rows(plan.batch_size, arguments.hosts, host) for host in range(arguments.hosts)]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    skipped = SkippedWindows() if arguments.skip_bad_windows else None
+    document = list(_describe(plan, arguments, hosts, skipped))
+    if skipped is not None and skipped.records:
+        print(f"{skipped.records:,} records of damaged windows were replaced:", file=sys.stderr)
+        for error, records in skipped.errors.items():
+            print(f"  {records:,}: {error}", file=sys.stderr)
     if arguments.json:
         print_json(document)
         return
     for batch in document:
         parts = ", ".join(f"{name} {count}" for name, count in batch["datasets"].items())
         print(f"step {batch['step']}  {batch['sha256'][:16]}…  {parts}")
+        for number, row in enumerate(batch.get("rows", [])):
+            print(f"  {number:>4}  {row['dataset']}")
+            for text in row["texts"]:
+                print(f"        {_in_one_line(text)}")
 
 
-def _host_rows(batch_size: int, hosts: int, host: int) -> range:
-    share = batch_size // hosts
-    return range(host * share, (host + 1) * share)
+def _describe(plan: Any, arguments: Arguments, hosts: list[range], skipped: Any) -> Iterator[dict[str, Any]]:
+    """Step, rows of each dataset and digest of each batch, as the hosts read it.
+
+    Raises ValueError when what the hosts read is not what one alone reads.
+    """
+    from reader.stream import stream_pairs
+
+    of_hosts = [stream_pairs(plan, arguments.start, arguments.count, rows=rows, skipped=skipped) for rows in hosts]
+    whole = stream_pairs(plan, arguments.start, arguments.count, skipped=_apart(skipped)) if len(hosts) > 1 else None
+    texts = _first_texts(plan, arguments, skipped)
+    for parts in zip(*of_hosts, strict=True):
+        step = parts[0].step
+        digest = _digest(plan, parts)
+        if whole is not None and (alone := _digest(plan, [next(whole)])) != digest:
+            raise ValueError(
+                f"step {step}: {len(hosts)} hosts read {digest[:12]}…, one alone {alone[:12]}…; "
+                "the data changed while it was read, or this is a defect: please report it"
+            )
+        datasets = Counter(plan.names[dataset] for part in parts for dataset in part.datasets.tolist())
+        batch = {"step": step, "datasets": dict(datasets), "sha256": digest}
+        yield batch | {"rows": next(texts)} if arguments.show else batch
 
 
-def _describe(plan: Any, start: int, count: int, rows: list[range]) -> list[dict[str, Any]]:
+def _apart(skipped: Any) -> Any:
+    """A second count for a second reading of the same windows."""
+    return None if skipped is None else type(skipped)()
+
+
+def _digest(plan: Any, parts: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    names = [name.encode() + b"\x00" for name in plan.names]
+    for part in parts:
+        for dataset, pair in zip(part.datasets.tolist(), part.pair_fingerprints.tolist(), strict=True):
+            digest.update(names[dataset] + pair.to_bytes(8, "little"))
+    return digest.hexdigest()
+
+
+def _first_texts(plan: Any, arguments: Arguments, skipped: Any) -> Iterator[list[dict[str, Any]]]:
+    """For each step the texts of its first rows: anchor, positive and a hard negative where there is one."""
     from reader.stream import stream_texts
 
-    document = []
-    for parts in zip(*(stream_texts(plan, start, count, rows=part) for part in rows), strict=True):
-        digest, datasets = hashlib.sha256(), Counter[str]()
-        for part in parts:
-            for dataset, pair in zip(part.datasets.tolist(), part.pair_fingerprints, strict=True):
-                name = plan.names[dataset]
-                datasets[name] += 1
-                digest.update(name.encode() + b"\x00" + int(pair).to_bytes(8, "little"))
-        document.append({"step": parts[0].step, "datasets": dict(datasets), "sha256": digest.hexdigest()})
-    return document
+    rows = range(min(arguments.show, plan.batch_size))
+    batches = stream_texts(plan, arguments.start, arguments.count, negatives=1, rows=rows, skipped=_apart(skipped))
+    for batch in batches:
+        yield [
+            {
+                "dataset": plan.names[dataset],
+                "texts": [text.decode() for text, there in zip(texts, present, strict=True) if there],
+            }
+            for dataset, texts, present in zip(batch.datasets.tolist(), batch.texts, batch.present, strict=True)
+        ]
+
+
+def _in_one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

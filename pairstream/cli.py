@@ -15,6 +15,7 @@ COMMANDS = {
     "sources": "list the sources that preprocess knows",
     "preprocess": "raw files → shards and a manifest (Beam)",
     "inspect": "look into a dataset or a shard",
+    "report": "a dataset as one HTML page: funnel, lengths, duplicates, examples",
     "verify": "check every checksum of a dataset",
     "plan": "what a mixture will draw: shares, epochs, coverage",
     "batches": "what is in batch s: datasets and digest",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import runpy
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pairstream.arguments import parse_known
 from pairstream.cli import UsageError
@@ -34,10 +35,24 @@ class Arguments:
     """Seeds the global order of the pairs."""
     shard_size: int = 128_000_000
     """A shard closes when it holds this many bytes."""
+    dedup: Literal["exact", "near", "none"] = "exact"
+    """exact: equal pairs once; near: also without pairs that differ from an earlier one by little."""
+    max_per_text: int | None = None
+    """Pairs of a dataset that may hold one text, so that "thanks" does not answer a million comments."""
+    keep_rejects: str | None = None
+    """Folder for the pairs and records that were dropped, in the same format, each with its reason."""
     overwrite: bool = False
     """Replace a complete output; without it the command refuses."""
+    append: bool = False
+    """Add a part to a dataset that is there, without the pairs that it holds; its files stay as they are."""
     skip_bad_files: bool = False
     """Go on without files that cannot be read to their end; the manifest lists them."""
+    workers: int = 1
+    """Processes of a local run; the bytes are the same."""
+    memory: str | None = None
+    """What the processes of a local run may take together, such as 4G; by default they take about 0.5G each."""
+    passes: int | None = None
+    """Partitions of a local run, each finished on its own; by default as many as memory asks for."""
 
 
 @dataclass(frozen=True)
@@ -62,43 +77,47 @@ def main(argv: Sequence[str]) -> None:
 
         name, kind = "preprocess --config", FolderArguments
         source: Any = MixtureFolder(Mixture(()), CATALOGUE)
-        arguments, source, beam_options = _parse(kind, source, argv, name)
+        arguments, source, beam_options, more = _parse(kind, source, argv, name)
         if len(arguments.input) != 1:
             raise UsageError("preprocess --config: expected one --input, the folder of the *.jsonl.gz files")
         source = replace(source, mixture=Mixture.load(arguments.config), folder=arguments.input[0])
     else:
         name, *rest = argv
-        arguments, source, beam_options = _parse(Arguments, _find_source(name, SOURCES), rest, f"preprocess {name}")
+        found = _find_source(name, SOURCES)
+        arguments, source, beam_options, more = _parse(Arguments, found, rest, f"preprocess {name}")
     _refuse_unknown(beam_options)
-    _run(name, arguments, source, argv, beam_options)
+    _run(name, arguments, source, argv, {"beam_options": tuple(beam_options), **more})
 
 
-def _run(name: str, arguments: Arguments, source: Any, argv: Sequence[str], beam_options: list[str]) -> None:
-    from rich.console import Console
-
+def _run(name: str, arguments: Arguments, source: Any, argv: Sequence[str], more: Mapping[str, Any]) -> None:
     from pipelines.preprocess import run
 
     if source.needs_input and not arguments.input:
         raise UsageError(f"{name} needs --input: {source.datasets[0].raw}, from {source.datasets[0].url}")
-    job = _job(
-        source=source,
-        inputs=arguments.input,
-        output=arguments.output,
-        dataset=arguments.dataset,
-        seed=arguments.seed,
-        shard_size=arguments.shard_size,
-        overwrite=arguments.overwrite,
-        skip_bad_files=arguments.skip_bad_files,
-        command=("pairstream", "preprocess", *argv),
-        beam_options=tuple(beam_options),
-    )
-    with Console(stderr=True).status(f"{name}: reading, shuffling, writing …"):
-        manifests = run(job)
+    given = {field.name: getattr(arguments, field.name) for field in fields(Arguments)}
+    given["inputs"] = given.pop("input")
+    job = _job(source=source, command=("pairstream", "preprocess", *argv), **given, **more)
+    with show_progress(name) as tell:
+        manifests = run(job, tell)
     for manifest in manifests:
         print_funnel(manifest)
-    for bad in manifests[0].parts[0].inputs["bad"]:
+    for bad in manifests[0].parts[-1].inputs["bad"]:
         print(f"skipped: {bad}")
     print(f"next: pairstream inspect {shlex.quote(arguments.output)}")
+    print(f"      pairstream report {shlex.quote(arguments.output)}")
+
+
+@contextmanager
+def show_progress(name: str) -> Iterator[Callable[[Any], None]]:
+    """A line on stderr that tells how far the job is; nothing where stderr is no terminal."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{name}: starting …") as status:
+
+        def tell(state: Any) -> None:
+            status.update(f"{name}: {state}")
+
+        yield tell
 
 
 def _find_source(name: str, known: Mapping[str, Any]) -> Any:
@@ -134,17 +153,28 @@ pairstream preprocess SOURCE --help lists a source's options. For example:
   pairstream preprocess csv --input faq.csv --anchor question --positive answer --dataset faq --output data/faq"""
 
 
-def _parse(kind: type[Arguments], source: Any, argv: Sequence[str], command: str) -> tuple[Any, Any, list[str]]:
-    """The arguments, the source with its options, and what neither knows."""
+def _parse(
+    kind: type[Arguments], source: Any, argv: Sequence[str], command: str
+) -> tuple[Any, Any, list[str], dict[str, Any]]:
+    """The arguments, the source with its options, what neither knows, and the options of filters and evaluation."""
     import tyro
 
+    from pipelines.decontaminate import EvalOptions
+    from pipelines.filters import FilterOptions
+
     plain = tyro.conf.arg(name="")  # no `--options.` before the options
-    fields = [("arguments", Annotated[kind, plain]), ("options", Annotated[type(source.options), plain])]
-    both = make_dataclass("Both", [fields[0], (*fields[1], field(default=source.options))])
+    groups = [
+        ("arguments", Annotated[kind, plain]),
+        ("options", Annotated[type(source.options), plain], field(default=source.options)),
+        ("filters", Annotated[FilterOptions, plain], field(default=FilterOptions())),
+        ("evaluation", Annotated[EvalOptions, plain], field(default=EvalOptions())),
+    ]
+    both = make_dataclass("Both", groups)
     rows = source.datasets
     both.__doc__ = type(source).__doc__ if source.options is source or not rows else f"{rows[0].raw}: {rows[0].tuple}"
     parsed, unknown = parse_known(both, argv, command)
-    return parsed.arguments, source.with_options(parsed.options), unknown
+    more = {"filters": parsed.filters, "evaluation": parsed.evaluation}
+    return parsed.arguments, source.with_options(parsed.options), unknown, more
 
 
 def _refuse_unknown(options: list[str]) -> None:
@@ -170,8 +200,9 @@ def print_funnel(manifest: Manifest) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    for part in manifest.parts:
-        print(f"\n{manifest.dataset}: {manifest.tuple}")
+    for number, part in enumerate(manifest.parts):
+        which = f", part {number + 1} of {len(manifest.parts)}" if len(manifest.parts) > 1 else ""
+        print(f"\n{manifest.dataset}{which}: {manifest.tuple}")
         table = Table("stage", "reason", "records", box=None)
         table.columns[2].justify = "right"
         table.add_row("read", "", f"{part.read:,}")

@@ -1,26 +1,27 @@
-"""Counting as data: what a generator drops is a value, and the values add up to the manifest.
+"""What a stage's generator yields, and counting as data.
 
-Beam's own counters over-count when a bundle is retried, so they are for looking; the counts that a
-manifest states travel through the pipeline and are summed by key.
+A record becomes a pair, a value for a later stage, or a `Drop` with its reason; the counts that a
+manifest states travel through the pipeline and are summed by key. Beam's own counters over-count when
+a bundle is retried, so they are for looking.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import apache_beam as beam
-from apache_beam.metrics.metric import Metrics
-from apache_beam.pvalue import TaggedOutput
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
+from xxhash import xxh3_64_intdigest
 
 from schemas.manifest import Stage
+from schemas.pair import Pair
 
-TALLIES, BAD_FILES = "tallies", "bad_files"
-STAGES = ("read", "pair", "filter", "dedup", "split")
+STAGES = ("read", "pair", "filter", "decontaminate", "dedup", "cap", "split")
 """The funnel's stages, in order."""
+ORIGIN = "origin"
+SAMPLES = 3
+SAMPLE_CHARACTERS = 400
 
 
 class Read(NamedTuple):
@@ -37,6 +38,37 @@ class Drop(NamedTuple):
     stage: str
     reason: str
     records: int = 1
+    texts: tuple[str, ...] = ()
+    """What can be shown and kept aside: anchor, positive and negatives of the pair that was not to be, or a raw
+    record."""
+    group: str = ""
+
+
+class Origin(NamedTuple):
+    """Where pairs of a dataset come from, for its statistics: a subreddit, a site."""
+
+    dataset: str
+    kind: str
+    name: str
+    pairs: int = 1
+
+
+class Keyed(NamedTuple):
+    """A value for a later stage, which is given all values of a key at once."""
+
+    key: str
+    value: Any
+    """Made of what JSON has; tuples arrive as lists."""
+    stage: int | None = None
+    """Number of the stage among the source's; None: the next."""
+
+
+class KeyedBlock(NamedTuple):
+    """Many values for the next stage."""
+
+    values: list[tuple[str, Any]]
+    bytes: int
+    """About how much memory they take, as text."""
 
 
 class BadFile(NamedTuple):
@@ -45,55 +77,75 @@ class BadFile(NamedTuple):
     message: str
 
 
+Outcome = Pair | Keyed | KeyedBlock | Read | Drop | Origin | BadFile
 Tally = tuple[tuple[str, str, str], int]
 """((dataset, stage, reason), records); the raw records read have the stage and reason ''."""
+Sample = tuple[tuple[str, str, str], list[tuple[int, tuple[str, ...]]]]
+"""((dataset, stage, reason), [(rank, texts)]): a few of the dropped texts, those of the lowest ranks."""
 
 
-class Counted(beam.DoFn):
-    """A generator function as a DoFn: `Read`, `Drop` and `BadFile` become counts, the rest goes on.
+class Tallies:
+    """The counts and samples of one piece of work."""
 
-    The counts are emitted once a bundle, under the tag `TALLIES`.
-    """
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self._samples: dict[tuple[str, str, str], list[tuple[int, tuple[str, ...]]]] = {}
 
-    def __init__(self, generator: Callable[..., Iterable[Any]]) -> None:
-        self._generator = generator
+    def read(self, read: Read) -> None:
+        self.counts[read.dataset, "", ""] += read.records
 
-    def start_bundle(self) -> None:
-        self._tally: Counter[tuple[str, str, str]] = Counter()
+    def come_from(self, origin: Origin) -> None:
+        self.counts[origin.dataset, f"{ORIGIN}/{origin.kind}", origin.name] += origin.pairs
 
-    def process(self, element, *args):  # Beam reads annotations as its own type hints, and *args has none it takes
-        for outcome in self._generator(element, *args):
-            if isinstance(outcome, Drop):
-                self._tally[outcome.dataset, outcome.stage, outcome.reason] += outcome.records
-            elif isinstance(outcome, Read):
-                self._tally[outcome.dataset, "", ""] += outcome.records
-            elif isinstance(outcome, BadFile):
-                yield TaggedOutput(BAD_FILES, outcome.message)
-            else:
-                yield outcome
+    def drop(self, drop: Drop) -> None:
+        key = drop[:3]
+        self.counts[key] += drop.records
+        if drop.texts:
+            # By a hash of the text: the same samples whatever the order of the work.
+            rank = xxh3_64_intdigest(drop.texts[-1].encode(errors="surrogatepass"))
+            kept = self._samples.get(key)
+            if kept is None or len(kept) < SAMPLES or rank < kept[-1][0]:
+                self._samples[key] = smallest_samples([kept or [], [(rank, shown(drop.texts))]])
 
-    def finish_bundle(self) -> Iterator[Any]:
-        for (dataset, stage, reason), records in sorted(self._tally.items()):
-            Metrics.counter(stage or "read", f"{dataset}: {reason}" if reason else dataset).inc(records)
-            tally = ((dataset, stage, reason), records)
-            yield TaggedOutput(TALLIES, WindowedValue(tally, GlobalWindow().max_timestamp(), (GlobalWindow(),)))
+    def to_data(self) -> tuple[list[Tally], list[Sample]]:
+        return sorted(self.counts.items()), sorted(self._samples.items())
 
 
-def counted(label: str, generator: Callable[..., Iterable[Any]], *args: Any) -> Any:
-    """`label >> ParDo(Counted(generator))` with its three outputs: `main`, `tallies`, `bad_files`."""
-    return label >> beam.ParDo(Counted(generator), *args).with_outputs(TALLIES, BAD_FILES, main="main")
+def shown(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts as a sample shows them: cut, and without what UTF-8 cannot write."""
+    return tuple(text[:SAMPLE_CHARACTERS].encode(errors="replace").decode() for text in texts)
+
+
+def smallest_samples(several: Iterable[Iterable[Any]]) -> list[tuple[int, tuple[str, ...]]]:
+    """The SAMPLES distinct samples of the lowest ranks."""
+    distinct = {(rank, tuple(texts)) for samples in several for rank, texts in samples}
+    return heapq.nsmallest(SAMPLES, distinct)
 
 
 def build_funnel(dataset: str, tallies: Mapping[tuple[str, str, str], int]) -> tuple[int, tuple[Stage, ...]]:
     """(records read, the stages in order) of one dataset."""
     read = left = tallies.get((dataset, "", ""), 0)
+    drops: dict[str, dict[str, int]] = {name: {} for name in STAGES}
+    for (of, stage, reason), records in sorted(tallies.items()):
+        if of == dataset and stage in drops:
+            drops[stage][reason] = records
     stages = []
     for name in STAGES:
-        drops = {
-            reason: records
-            for (of, stage, reason), records in sorted(tallies.items())
-            if of == dataset and stage == name
-        }
-        left -= sum(drops.values())
-        stages.append(Stage(name, left, drops))
+        left -= sum(drops[name].values())
+        stages.append(Stage(name, left, drops[name]))
     return read, tuple(stages)
+
+
+def origins_of(dataset: str, tallies: Mapping[tuple[str, str, str], int], most: int = 300) -> dict[str, dict[str, int]]:
+    """Pairs by where they come from: kind → name → pairs, the most frequent first, the others together under ''."""
+    kinds: dict[str, list[tuple[int, str]]] = {}
+    for (of, stage, name), pairs in tallies.items():
+        if of == dataset and stage.startswith(f"{ORIGIN}/"):
+            kinds.setdefault(stage.removeprefix(f"{ORIGIN}/"), []).append((-pairs, name))
+    return {
+        kind: {
+            **{name: -negative for negative, name in sorted(found)[:most]},
+            **({"": -sum(negative for negative, _ in sorted(found)[most:])} if len(found) > most else {}),
+        }
+        for kind, found in sorted(kinds.items())
+    }

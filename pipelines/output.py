@@ -1,16 +1,18 @@
 """The output folder around a job: room is made, what an interrupted job left is cleared, nothing else is touched.
 
-A job works in a `.staging-…` folder below its output, which is there exactly as long as the job runs.
-One that is there at the start was left by a job that was killed; only then are shards without a
-manifest ours to clear.
+A job works in a `.staging-…` folder below its output, named after what the job is. One that is there at the
+start was left by a job that was stopped: the same job takes up what it finished, any other clears it. Only
+then are shards without a manifest ours to clear. A lock keeps two jobs from one output.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -20,48 +22,93 @@ from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.shards import fingerprints_name, index_name
 
 STAGING_PREFIX = ".staging-"
-_SHARD_FILE = re.compile(r"(train|test)-\d{5}-of-\d{5}\.(tfrecord|idx|fp)")
+_SHARD_FILE = re.compile(r"(train|test|rejects)-\d{5}-of-\d{5}\.(tfrecord|idx|fp)")
 
 
-def make_room(root: str, folders: Sequence[str], *, overwrite: bool) -> str:
-    """Make the output ready for datasets in `folders` and return the job's staging folder below `root`.
+class Target(NamedTuple):
+    """Where a job writes one dataset."""
+
+    folder: str
+    """The manifest's."""
+    part: str = ""
+    """Folder of the job's shards below that one; '' for a dataset's first part."""
+
+    @property
+    def shards(self) -> str:
+        return FileSystems.join(self.folder, self.part) if self.part else self.folder
+
+
+def find_target(folder: str, *, append: bool) -> Target:
+    """Where a dataset of this folder is written: beside its older parts, or as its first."""
+    if append and FileSystems.exists(_manifest_of(folder)):
+        return Target(folder, f"part-{len(load_manifest(folder).parts):03d}")
+    return Target(folder)
+
+
+@contextmanager
+def locked(root: str) -> Iterator[None]:
+    """Hold a local output for one job. Raises FileExistsError when another job of this machine is writing there."""
+    if "://" in root:
+        yield
+        return
+    there = os.path.isdir(root)
+    os.makedirs(root, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise FileExistsError(f"{root}: another job is writing there; wait for it or choose another --output") from None
+    except BaseException:
+        if not there and os.path.isdir(root) and not os.listdir(root):
+            os.rmdir(root)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite: bool) -> str:
+    """Make the output ready for `targets` and return the job's staging folder below `root`.
 
     Raises FileExistsError for a dataset that is complete, unless it is to be overwritten, and for a
     folder with shards that are not ours to remove; OSError for a root that cannot be written.
     """
-    if root not in folders and FileSystems.exists(_manifest_of(root)):
+    if root not in [target.folder for target in targets] and FileSystems.exists(_manifest_of(root)):
         raise FileExistsError(
             f"{root} is itself a dataset; this source writes folders below it: choose another --output"
         )
-    for folder in folders:
+    for folder in [target.folder for target in targets if not target.part]:
         if FileSystems.exists(_manifest_of(folder)):
             if not overwrite:
                 raise FileExistsError(
-                    f"{_manifest_of(folder)} exists: the dataset is complete; --overwrite replaces it"
+                    f"{_manifest_of(folder)} exists: the dataset is complete; --overwrite replaces it, "
+                    "--append adds a part"
                 )
             _delete_dataset(folder)
+    staging = f"{root}/{STAGING_PREFIX}{identity}"
     if left := _list(f"{root}/{STAGING_PREFIX}*/*"):
-        _delete_shards(folders)
-        FileSystems.delete(sorted({path.rsplit("/", 1)[0] for path in left}))
-    for folder in folders:
-        if foreign := _shards_in(folder):
+        _delete_shards(targets)
+        if others := sorted({folder for path in left if (folder := path.rsplit("/", 1)[0]) != staging}):
+            FileSystems.delete(others)
+    for target in targets:
+        if foreign := _shards_in(target.shards):
             raise FileExistsError(
                 f"{foreign[0]} belongs to no manifest; choose another --output or move such files away"
             )
-        if not FileSystems.exists(folder):
-            FileSystems.mkdirs(folder)
-    staging = f"{root}/{STAGING_PREFIX}{uuid.uuid4().hex[:12]}"
-    FileSystems.mkdirs(staging)
+        if not FileSystems.exists(target.shards):
+            FileSystems.mkdirs(target.shards)
+    if not FileSystems.exists(staging):
+        FileSystems.mkdirs(staging)
     with FileSystems.create(f"{staging}/started", compression_type=CompressionTypes.UNCOMPRESSED):
         pass  # an object store has no empty folders: this file is what a later job finds
     return staging
 
 
-def clear_failed(root: str, folders: Sequence[str], staging: str) -> None:
+def clear_failed(root: str, targets: Sequence[Target], staging: str) -> None:
     """Remove all that a job wrote which did not come to its end."""
-    _delete_shards([folder for folder in folders if not FileSystems.exists(_manifest_of(folder))])
+    _delete_shards([target for target in targets if target.part or not FileSystems.exists(_manifest_of(target.folder))])
     clear_staging(staging)
-    for folder in (*folders, root):
+    for folder in dict.fromkeys([folder for target in targets for folder in (target.shards, target.folder)] + [root]):
         if os.path.isdir(folder) and not os.listdir(folder):
             os.rmdir(folder)
 
@@ -84,7 +131,8 @@ def _manifest_of(folder: str) -> str:
 def _delete_dataset(folder: str) -> None:
     manifest = load_manifest(folder)
     FileSystems.delete([_manifest_of(folder)])  # first of all: from here on the dataset is not whole
-    shards = [path for split in ("train", "test") for path, _ in manifest.shards(split)]
+    splits = {split for part in manifest.parts for split in part.splits}
+    shards = [path for split in sorted(splits) for path, _ in manifest.shards(split)]
     FileSystems.delete([file for path in shards for file in _with_sidecars(path) if FileSystems.exists(file)])
 
 
@@ -92,8 +140,8 @@ def _with_sidecars(shard: str) -> Iterable[str]:
     return shard, index_name(shard), fingerprints_name(shard)
 
 
-def _delete_shards(folders: Iterable[str]) -> None:
-    FileSystems.delete([path for folder in folders for path in _shards_in(folder)])
+def _delete_shards(targets: Iterable[Target]) -> None:
+    FileSystems.delete([path for target in targets for path in _shards_in(target.shards)])
 
 
 def _shards_in(folder: str) -> list[str]:

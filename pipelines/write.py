@@ -8,7 +8,8 @@ size; so the last stage only moves bytes, and neither the number of cells nor th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import IO, Any, NamedTuple
@@ -16,17 +17,20 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from numpy.typing import NDArray
 
-from pipelines.dedup import Entry, unique_entries
+from pipelines.collect import CELLS, PairRules, dropped
+from pipelines.dedup import RANKS, REJECTS, Deduplicated, Entries, Keys, deduplicate, from_blob, join
 from pipelines.files import open_raw
-from pipelines.funnel import Drop
-from schemas.example import decode_pair
+from pipelines.funnel import Tallies
+from pipelines.hot_texts import over_the_cap
+from pipelines.stages import CELL_FILES, Output, Work, data_of
+from schemas.example import decode_pair, encode_pair
 from schemas.manifest import HISTOGRAM_EDGES
 from schemas.pair import TEST, TRAIN
 from schemas.shards import Block, Shard, frame, shard_name, window_for, write_shard
 
-SPLITS = (TRAIN, TEST)
+SPLITS = (TRAIN, TEST, REJECTS)
+_STAGE_OF = {"text_too_frequent": "cap", "train_text_in_test": "split"}
 
 
 class CellFile(NamedTuple):
@@ -72,51 +76,89 @@ class WrittenShard(NamedTuple):
     shard: Shard
 
 
-def write_cell(
-    element: tuple[tuple[str, int], Iterable[bytes]], staging: str, test_texts: NDArray[np.uint64]
-) -> Iterator[CellFile | Drop]:
-    """Sort, deduplicate and write one cell.
+class WriteCells(Work):
+    """(cell, blobs of entries) → a file for each dataset and split: sorted, without duplicates."""
 
-    `test_texts` are sorted fingerprints of texts that stand in the test split; a train pair with
-    one of them goes. It is empty for sources that do not ask for that.
-    """
-    (dataset, cell), blobs = element
-    blobs = list(blobs)
-    entries = list(unique_entries(blobs))
-    if duplicates := len(blobs) - len(entries):
-        yield Drop(dataset, "dedup", "duplicate", duplicates)
-    if len(test_texts):
-        kept = [entry for entry in entries if not _leaks(entry, test_texts)]
-        if leaks := len(entries) - len(kept):
-            yield Drop(dataset, "split", "train_text_in_test", leaks)
-        entries = kept
-    for split in SPLITS:
-        chosen = [entry for entry in entries if entry.split == split]
-        if chosen:
-            yield _write_cell_file(dataset, split, cell, chosen, staging)
+    def __init__(self, rules: PairRules, staging: str, spills: str | None, *, exact: bool) -> None:
+        super().__init__(CELLS, spills, rules.bits)
+        self._rules, self._staging, self._exact = rules, staging, exact
+
+    def outputs(
+        self, element: tuple[int, Iterable[bytes]], test_texts: Sequence[bytes], limits: Sequence[bytes]
+    ) -> Iterator[Output]:
+        """`test_texts`: fingerprints of texts that stand in the test split; a train pair with one of them goes.
+        `limits`: of texts that more pairs hold than may."""
+        cell, blobs = element
+        of_dataset: defaultdict[str, tuple[list[Entries], list[Keys]]] = defaultdict(lambda: ([], []))
+        for item in map(from_blob, blobs):
+            of_dataset[item.dataset][isinstance(item, Keys)].append(item)  # type: ignore[arg-type]
+        tallies = Tallies()
+        for _, (several, gone) in sorted(of_dataset.items()):
+            if several:
+                chosen = deduplicate(join(several), gone, exact=self._exact)
+                for place in over_the_cap(chosen.entries, limits):
+                    chosen.reasons.setdefault(place, "text_too_frequent")
+                for place in _leaks(chosen, test_texts):
+                    chosen.reasons[place] = "train_text_in_test"
+                for file in self._write(cell, chosen, tallies):
+                    yield CELL_FILES, tuple(file)
+        yield from data_of(tallies)
+
+    def _write(self, cell: int, chosen: Deduplicated, tallies: Tallies) -> Iterator[CellFile]:
+        entries, reasons = chosen
+        aside: list[Entries] = []
+        record = entries.records()
+        for place, reason in reasons.items():
+            pair, prints = decode_pair(record(place))
+            drop = dropped(pair, _STAGE_OF.get(reason, "dedup"), reason)
+            tallies.drop(drop)
+            if self._rules.keep_rejects:
+                framed = frame(encode_pair(pair, prints, f"{drop.stage}/{reason}"))
+                rank, length = np.array([RANKS.index(REJECTS)], np.uint8), np.array([len(framed)], np.uint32)
+                one = entries.take(slice(place, place + 1))
+                aside.append(one._replace(ranks=rank, lengths=length, data=framed))
+        kept = np.ones(len(entries.keys), bool)
+        kept[list(reasons)] = False
+        for split in SPLITS:
+            of_split = entries.take(np.flatnonzero(kept & (entries.ranks == RANKS.index(split))))
+            if split == REJECTS and aside:
+                of_split = _in_order_of_bytes(join([of_split, *aside]))
+            if len(of_split.keys):
+                yield _write_cell_file(split, cell, of_split, self._staging)
 
 
-def _leaks(entry: Entry, test_texts: NDArray[np.uint64]) -> bool:
-    if entry.split == TEST:
-        return False
-    _, prints = decode_pair(entry.record)
-    texts = np.array(prints.texts, np.uint64)
-    places = np.searchsorted(test_texts, texts)
-    return bool((test_texts[np.minimum(places, len(test_texts) - 1)] == texts).any())
+def _leaks(chosen: Deduplicated, test_texts: Sequence[bytes]) -> Iterator[int]:
+    """Places of train pairs, of those that stay, with a text that stands in test."""
+    in_test = np.unique(np.concatenate([np.zeros(0, "<u8"), *(np.frombuffer(blob, "<u8") for blob in test_texts)]))
+    if not len(in_test):
+        return
+    record = chosen.entries.records()
+    for place in np.flatnonzero(chosen.entries.ranks == RANKS.index(TRAIN)).tolist():
+        if place not in chosen.reasons:
+            _, prints = decode_pair(record(place))
+            texts = np.array(prints.texts, np.uint64)
+            found = np.minimum(np.searchsorted(in_test, texts), len(in_test) - 1)
+            if (in_test[found] == texts).any():
+                yield place
 
 
-def _write_cell_file(dataset: str, split: str, cell: int, entries: list[Entry], staging: str) -> CellFile:
-    frames = [frame(entry.record) for entry in entries]
-    data = b"".join(frames)
+def _in_order_of_bytes(entries: Entries) -> Entries:
+    """By key, and equal keys by record."""
+    record = entries.records()
+    places = sorted(range(len(entries.keys)), key=lambda place: (entries.keys[place], record(place)))
+    return entries.take(np.array(places, np.intp))
+
+
+def _write_cell_file(split: str, cell: int, entries: Entries, staging: str) -> CellFile:
     # A retried attempt writes under another name; only the one whose summary arrives is used.
     path = f"{staging}/cell-{uuid.uuid4().hex}"
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(data)
-        file.write(np.array([len(framed) for framed in frames], "<u4").tobytes())
-        file.write(np.array([entry.fingerprint for entry in entries], "<u8").tobytes())
-    lengths = np.array([entry.characters for entry in entries], np.int64)
-    anchor, positive = (tuple(np.histogram(side, [*HISTOGRAM_EDGES, np.inf])[0].tolist()) for side in lengths.T)
-    return CellFile(dataset, split, cell, path, len(entries), len(data), (anchor, positive))
+        file.write(entries.data)
+        file.write(entries.lengths.astype("<u4").tobytes())
+        file.write(entries.fingerprints.astype("<u8").tobytes())
+    edges = [*HISTOGRAM_EDGES, np.inf]
+    anchor, positive = (tuple(np.histogram(side, edges)[0].tolist()) for side in entries.characters.T)
+    return CellFile(entries.dataset, split, cell, path, len(entries.keys), len(entries.data), (anchor, positive))
 
 
 def read_cell(cell: CellFile) -> Block:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
-from apache_beam.pvalue import PCollection
-
 from pipelines.files import InputFile, match_files
-from pipelines.filters import Filter, empty_text, same_text
+from pipelines.filters import CLEAN, Filter, empty_text, same_text
+from pipelines.funnel import Outcome
+from pipelines.shuffle import Cap
 
 
 class DatasetInfo(NamedTuple):
@@ -30,15 +31,9 @@ class DatasetInfo(NamedTuple):
     """Weight in the original's mixture."""
 
 
-class Outcomes(NamedTuple):
-    """What a source's transform gives."""
-
-    pairs: PCollection
-    """of Pair"""
-    tallies: tuple[PCollection, ...]
-    """of pipelines.funnel.Tally"""
-    bad_files: tuple[PCollection, ...]
-    """of str: one line for each input that could not be read to its end"""
+Stage = Callable[..., Iterator[Outcome]]
+"""The first is given an input's path (and, of a splittable source, which of how many stripes of it to read),
+each later one (key, values): all values that stages before it yielded as `Keyed` under the key, in no order."""
 
 
 class Source(ABC):
@@ -52,6 +47,8 @@ class Source(ABC):
     """Whether a train pair goes when one of its texts stands in the test split."""
     needs_input: ClassVar[bool] = True
     """Whether there is nothing to read unless the user says what."""
+    splittable: ClassVar[bool] = False
+    """Whether several workers may read one file, each some stripes of it."""
     always_in_folders: ClassVar[bool] = False
     """Whether even a single dataset lies in a folder of its name below the output."""
 
@@ -66,16 +63,29 @@ class Source(ABC):
 
     @property
     def filters(self) -> tuple[Filter, ...]:
-        """Applied to each pair, in order."""
+        """The published rules: applied to each pair, in order."""
         return ()
+
+    @property
+    def clean_filters(self) -> tuple[Filter, ...]:
+        """What `--filters clean` adds."""
+        return CLEAN
+
+    def cleaned(self) -> Source:
+        """The source with the options that `--filters clean` sets where the user said nothing."""
+        return self
 
     @abstractmethod
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
         """The raw files. Raises FileNotFoundError naming what is missing."""
 
     @abstractmethod
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
-        """From paths to pairs of `datasets`, which may be renamed."""
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
+        """From paths to pairs of `datasets`, which may be renamed: generators with a shuffle between each two."""
+
+    def caps(self, datasets: tuple[DatasetInfo, ...]) -> dict[int, Cap]:
+        """Number of a stage → how many values of a key it is given."""
+        return {}
 
 
 @dataclass(frozen=True)

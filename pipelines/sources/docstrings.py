@@ -18,16 +18,16 @@ import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from apache_beam.io.filesystem import BeamIOError
-from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile, open_raw
 from pipelines.filters import Filter, LengthRule, same_text
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.funnel import BadFile, Drop, Read
+from pipelines.sources.base import DatasetInfo, Source, Stage
 from schemas.pair import Pair
 
 LEFT_OUT_FOLDERS = frozenset({"_vendor", "test", "tests", "__pycache__"})
@@ -106,10 +106,9 @@ class Docstrings(Source):
             raise FileNotFoundError(f"no Python file in {', '.join(map(str, roots))}")
         return sorted(found)
 
-    def read_pairs(self, files: PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         code, body = (dataset.name for dataset in datasets)
-        pairs = files | counted("ReadDocstrings", read_docstrings, code, body)
-        return Outcomes(pairs.main, tallies=(pairs[TALLIES],), bad_files=(pairs[BAD_FILES],))
+        return (partial(read_docstrings, code=code, body=body),)
 
 
 def _python_files(root: Path) -> Iterator[Path]:

@@ -7,8 +7,7 @@ A row of the catalogue is a set of parts, each with a reader and a function from
 - `Grouped`: something that must first meet all else of its key (`JoinedSource.choose`);
 - `str`: the reason why the record gives no pair.
 
-No side of a join is ever held whole: a group is walked, at most twice, and little of it is kept. That is
-why this is a GroupByKey of both sides and no CoGroupByKey, which lists the values of a key in memory.
+The stages: parts are read, groups choose, ids answer with their texts, tuples of texts become pairs.
 """
 
 from __future__ import annotations
@@ -18,16 +17,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NamedTuple
 
-import apache_beam as beam
-from apache_beam.pvalue import PCollection
 from xxhash import xxh3_64_intdigest
 
 from pipelines.files import InputFile
 from pipelines.filters import Filter, empty_text, same_text
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, RowSource
+from pipelines.funnel import BadFile, Drop, Keyed, Read
+from pipelines.sources.base import DatasetInfo, RowSource, Stage
 from pipelines.sources.records import Reader, RecordSource, read_records
 from schemas.pair import Pair, normalise
 
@@ -110,35 +108,44 @@ class JoinedSource(RowSource):
         name = _COMPRESSED.sub("", re.split(r"[/\\]", path)[-1])
         return [number for number, part in enumerate(self.parts) if fnmatchcase(name, part.name)][:1]
 
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
-        read = (
-            files
-            | "TellParts" >> beam.FlatMap(lambda path, source: [(path, n) for n in source.parts_of(path)], self)
-            | counted("ReadParts", read_part, self, dataset)
-        )  # Text | Wanted | Grouped
-        chosen = (
-            read.main
-            | "Grouped" >> beam.FlatMap(_of_kind, Grouped)  # (key, value)
-            | "GroupChoices" >> beam.GroupByKey()  # (key, [value])
-            | counted("Choose", choose_in_group, self, dataset)
-        )  # Text | Wanted
-        joinable = (read.main, chosen.main) | "Joinable" >> beam.Flatten()
-        wanted = joinable | "Wanted" >> beam.FlatMap(_of_kind, Wanted)  # (ids, texts)
-        texts = joinable | "Texts" >> beam.FlatMap(_of_kind, Text)  # (id, text)
-        pairs = (wanted, texts) | LookUp() | counted("MakePairs", make_pair, self, dataset)
-        return Outcomes(
-            pairs.main,
-            tallies=(read[TALLIES], chosen[TALLIES], pairs[TALLIES]),
-            # A damaged archive fails once for each part that was looked for in it.
-            bad_files=(read[BAD_FILES] | "BadFilesOnce" >> beam.Distinct(),),
+        return (
+            partial(read_parts, source=self, dataset=dataset),
+            partial(choose_in_group, source=self, dataset=dataset),
+            answer,
+            partial(make_pair, source=self, dataset=dataset),
         )
+
+
+_CHOOSE, _ANSWER, _MAKE = 1, 2, 3
+"""Numbers of the stages that values go to."""
 
 
 def false_negative(pair: Pair) -> str | None:
     """A negative that equals anchor or positive once normalised."""
     taken = {normalise(pair.anchor), normalise(pair.positive)} if pair.negatives else ()
     return "negative_is_positive" if any(normalise(text) in taken for text in pair.negatives) else None
+
+
+def read_parts(path: str, source: JoinedSource, dataset: str) -> Iterator[Any]:
+    """What each part that a file holds gives to the join."""
+    for number in source.parts_of(path):
+        for outcome in read_part((path, number), source, dataset):
+            yield from route(outcome)
+
+
+def route(outcome: Any) -> Iterator[Any]:
+    """Texts and wanted tuples as values for the stages where they meet; anything else as it is."""
+    match outcome:
+        case Grouped(key, value):
+            yield Keyed(key, value, _CHOOSE)
+        case Text(id_, text):
+            yield Keyed(id_, (-1, text, ""), _ANSWER)
+        case Wanted():
+            yield from ask(outcome)
+        case _:
+            yield outcome
 
 
 def read_part(element: tuple[str, int], source: JoinedSource, dataset: str) -> Iterator[Any]:
@@ -162,54 +169,30 @@ def read_part(element: tuple[str, int], source: JoinedSource, dataset: str) -> I
 def choose_in_group(element: tuple[str, Iterable[Any]], source: JoinedSource, dataset: str) -> Iterator[Any]:
     """The source's choice among all values of a key, counted as read."""
     key, values = element
+    values = [tuple(value) if isinstance(value, list) else value for value in values]
     for outcome in source.choose(key, values, source.settings) if source.choose else ():
         if not isinstance(outcome, Text):
             yield Read(dataset)
-        yield Drop(dataset, "pair", outcome) if isinstance(outcome, str) else outcome
+        if isinstance(outcome, str):
+            yield Drop(dataset, "pair", outcome)
+        else:
+            yield from route(outcome)
 
 
-def _of_kind(outcome: Any, kind: type) -> Iterator[tuple[Any, Any]]:
-    if type(outcome) is kind:
-        yield tuple(outcome)  # plain tuples have a fast coder
-
-
-class LookUp(beam.PTransform):
-    """((ids, texts) wanted, (id, text)) → (ids as one key, [(place, text or None)]), each tuple's places together."""
-
-    def expand(self, sides: tuple[PCollection, PCollection]) -> PCollection:  # type: ignore[override]
-        wanted, texts = sides
-        asked = wanted | "Ask" >> beam.FlatMap(ask)  # (id, (place, "", key))
-        offered = texts | "Offer" >> beam.MapTuple(lambda id_, text: (id_, (-1, text, "")))
-        answered = (
-            (asked, offered) | beam.Flatten() | "GroupById" >> beam.GroupByKey() | "Answer" >> beam.FlatMap(answer)
-        )  # (key, (place, text | None))
-        known = wanted | "Known" >> beam.FlatMap(known_texts)  # (key, (place, text))
-        return (answered, known) | "Places" >> beam.Flatten() | "GroupPlaces" >> beam.GroupByKey()
-
-
-def _places(wanted: tuple[tuple[str, ...], tuple[str | None, ...]]) -> Iterator[tuple[int, str, str | None]]:
+def _places(wanted: Wanted) -> Iterator[tuple[int, str, str | None]]:
     ids, texts = wanted
     for place, id_ in enumerate(ids):
         yield place, id_, texts[place] if place < len(texts) else None
 
 
-def ask(wanted: tuple[tuple[str, ...], tuple[str | None, ...]]) -> Iterator[tuple[str, tuple[int, str, str]]]:
-    """(id, question) of each place without a text."""
-    key = json.dumps(wanted[0])
+def ask(wanted: Wanted) -> Iterator[Keyed]:
+    """A question for each place without a text, and the texts that are there."""
+    key = json.dumps(wanted.ids)
     for place, id_, text in _places(wanted):
-        if text is None:
-            yield id_, (place, "", key)
+        yield Keyed(id_, (place, "", key), _ANSWER) if text is None else Keyed(key, (place, text), _MAKE)
 
 
-def known_texts(wanted: tuple[tuple[str, ...], tuple[str | None, ...]]) -> Iterator[tuple[str, tuple[int, str]]]:
-    """(key, (place, text)) of each place with a text."""
-    key = json.dumps(wanted[0])
-    for place, _, text in _places(wanted):
-        if text is not None:
-            yield key, (place, text)
-
-
-def answer(element: tuple[str, Iterable[tuple[int, str, str]]]) -> Iterator[tuple[str, tuple[int, str | None]]]:
+def answer(element: tuple[str, Iterable[tuple[int, str, str]]]) -> Iterator[Keyed]:
     """Each question about one id with the id's text; of several texts the one that no order decides."""
     _, values = element
     found: str | None = None
@@ -218,7 +201,7 @@ def answer(element: tuple[str, Iterable[tuple[int, str, str]]]) -> Iterator[tupl
             found = _better(found, text)
     for place, _, key in values:
         if place >= 0:
-            yield key, (place, found)
+            yield Keyed(key, (place, found), _MAKE)
 
 
 def _better(text: str | None, other: str | None) -> str | None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import ConfiguredSource, DatasetInfo, Outcomes
+from pipelines.funnel import BadFile, Drop, Read
+from pipelines.sources.base import ConfiguredSource, DatasetInfo, Stage
 from pipelines.sources.records import RecordSource, json_lines, read_records
 from pipelines.sources.sets import SetOptions, set_pairs
 from schemas.mixture import Mixture
@@ -124,9 +124,8 @@ class MixtureFolder(ConfiguredSource):
             raise FileNotFoundError(f"cannot look into {self.folder}: {error}") from None
         return InputFile(found[0].path, found[0].size_in_bytes) if found else None
 
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
-        pairs = files | counted("ReadLines", read_named, self.settings)
-        return Outcomes(pairs.main, tallies=(pairs[TALLIES],), bad_files=(pairs[BAD_FILES],))
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
+        return (partial(read_named, options=self.settings),)
 
 
 def read_named(named: str, options: FolderOptions) -> Iterator[Pair | Read | Drop | BadFile]:

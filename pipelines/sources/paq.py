@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
-
-import apache_beam as beam
-from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile, match_files
 from pipelines.filters import Filter, empty_text, same_text
-from pipelines.funnel import BAD_FILES, TALLIES, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.funnel import Drop, Keyed, Read
+from pipelines.sources.base import DatasetInfo, Source, Stage
 from pipelines.sources.question_answering import as_text, field, rows_of
 from pipelines.sources.records import Delimited, RecordSource, json_lines, read_records
 from schemas.pair import Pair
@@ -31,12 +29,12 @@ def _paq_questions(record: Any, dataset: str, _: Any) -> Iterator[Any]:
     elif field(record, "passages") is not None and as_text(text):
         yield Pair(dataset, question, as_text(text), group=f"paq/{passage}")
     else:
-        yield str(passage), (False, question)
+        yield Keyed(str(passage), (False, question))
 
 
 def _paq_passages(row: list[str], _: str, __: Any) -> Iterator[Any]:
     if len(row) == 3:
-        yield row[0], (True, as_text(row[1]))
+        yield Keyed(row[0], (True, as_text(row[1])))
 
 
 def join_passage(element: tuple[str, Iterable[tuple[bool, str]]], dataset: str) -> Iterator[Pair | Drop]:
@@ -81,18 +79,10 @@ class Paq(Source):
             raise FileNotFoundError(f"{info.name} needs --input: {info.raw}, from {info.url}")
         return match_files(inputs)
 
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
-        rows = files | counted("ReadPaq", read_paq, dataset)  # Pair | (passage id, (is the passage, text))
-        joined = (
-            rows.main
-            | "ToJoin" >> beam.Filter(lambda row: not isinstance(row, Pair))
-            | "GroupByPassage" >> beam.GroupByKey()  # (passage id, [(is the passage, text)])
-            | counted("JoinPassage", join_passage, dataset)
-        )  # Pair
-        whole = rows.main | "Whole" >> beam.Filter(lambda row: isinstance(row, Pair))
-        pairs = (joined.main, whole) | "BothForms" >> beam.Flatten()
-        return Outcomes(pairs, tallies=(rows[TALLIES], joined[TALLIES]), bad_files=(rows[BAD_FILES],))
+        # Pairs, or passage id → (is the passage, text); then passage id → pairs.
+        return partial(read_paq, dataset=dataset), partial(join_passage, dataset=dataset)
 
 
 def read_paq(path: str, dataset: str) -> Iterator[Any]:

@@ -12,12 +12,12 @@ import io
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 import ijson
 import orjson
 from apache_beam.io.filesystem import BeamIOError
-from apache_beam.pvalue import PCollection
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
@@ -30,8 +30,8 @@ from pipelines.files import (
     open_members,
     open_raw,
 )
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, RowSource
+from pipelines.funnel import BadFile, Drop, Read
+from pipelines.sources.base import DatasetInfo, RowSource, Stage
 from schemas.pair import Pair
 
 csv.field_size_limit(1 << 24)  # a field of an export may be a whole page; a lost quote must not eat the file
@@ -84,9 +84,8 @@ class RecordSource(RowSource):
             for files in zip(*sides, strict=True)
         ]
 
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
-        pairs = files | counted("ReadRecords", read_records, self, datasets[0].name)
-        return Outcomes(pairs.main, tallies=(pairs[TALLIES],), bad_files=(pairs[BAD_FILES],))
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
+        return (partial(read_records, source=self, dataset=datasets[0].name),)
 
 
 def read_records(path: str, source: RecordSource, dataset: str) -> Iterator[Pair | Read | Drop | BadFile]:

@@ -7,23 +7,27 @@ as contexts. Dumps are ndjson, compressed or not, with the field types of any ye
 
 from __future__ import annotations
 
-import re
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-import apache_beam as beam
 import orjson
-from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile, UnreadableFileError, match_files, read_lines
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, Source
+from pipelines.filters import NameRule, is_bot, load_names
+from pipelines.funnel import BadFile, Drop, KeyedBlock, Origin, Outcome, Read
+from pipelines.shuffle import Cap
+from pipelines.sources.base import DatasetInfo, Source, Stage
 from schemas.pair import Pair
 
 DELETED = ("[deleted]", "[removed]")
-_KIND_PREFIX = re.compile(r"^t[0-9]_")
+PARENTS = "parents\0"
+"""Before the path of a dump that supplies parents and yields no pairs."""
+_COMMENT_BYTES = 400
+ORDINARY, BOT, PARENT_ALONE = 0, 1, 2
 
 
 class Comment(NamedTuple):
@@ -35,6 +39,9 @@ class Comment(NamedTuple):
     retrieved: int
     """Unix time of the retrieval, 0 where the dump does not say."""
     body: str
+    subreddit: str = ""
+    kind: int = ORDINARY
+    """ORDINARY, BOT, or PARENT_ALONE: from a dump that yields no pairs."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,20 @@ class Reddit(Source):
     """Ancestors looked at: the direct parent and up to depth - 1 earlier contexts."""
     test_fraction: float = 0.1
     """Share of the threads that is held out."""
+    parents: tuple[str, ...] = ()
+    """Earlier dumps, as paths or globs, that supply parents of comments but yield no pairs: threads cross months."""
+    max_thread_comments: int = 1_000_000
+    """Comments of one thread that are looked at; of a longer one those of the smallest ids, the earliest."""
+    drop_bots: bool | None = None
+    """Whether comments of bots go; by default only with --filters clean."""
+    drop_nsfw: bool | None = None
+    """Whether comments marked over 18 go; by default only with --filters clean."""
+    subreddits: tuple[str, ...] = ()
+    """Subreddits that are kept, as names or as files with a name a line; by default all."""
+    deny_subreddits: tuple[str, ...] = ()
+    """Subreddits that are left out, as names or as files with a name a line."""
 
+    splittable: ClassVar[bool] = True
     datasets: ClassVar[tuple[DatasetInfo, ...]] = (
         DatasetInfo(
             name="reddit",
@@ -69,70 +89,112 @@ class Reddit(Source):
             raise ValueError(
                 f"min_characters {self.min_characters}, max_characters {self.max_characters}; expected 0 < min <= max"
             )
-        if self.depth < 1:
-            raise ValueError(f"depth is {self.depth}; expected at least 1")
+        for name in ("depth", "max_thread_comments"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {value}; expected at least 1")
+
+    def cleaned(self) -> Reddit:
+        drop_bots, drop_nsfw = self.drop_bots is not False, self.drop_nsfw is not False
+        return replace(self, drop_bots=drop_bots, drop_nsfw=drop_nsfw)
 
     def find_inputs(self, inputs: tuple[str, ...]) -> list[InputFile]:
         if not inputs:
             wanted = self.datasets[0].raw or "comment dumps (RC_*.zst, …)"
             raise FileNotFoundError(f"{self.datasets[0].name} needs --input: the path or glob of {wanted}")
-        return match_files(inputs)
+        files = match_files(inputs)
+        paths = {file.path for file in files}
+        earlier = [file for file in match_files(self.parents) if file.path not in paths]
+        return files + [InputFile(f"{PARENTS}{file.path}", file.bytes) for file in earlier]
 
-    def read_file(self, path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
-        """(thread, comment as JSON) of each good comment of a file."""
-        return read_comments(path, dataset)
+    def read_rows(self, path: str, stripe: int, stripes: int) -> Iterator[list[Any]]:
+        """Blocks of a file's rows; bytes are the raw line of one that is no JSON."""
+        for number, lines in enumerate(read_lines(path)):
+            if number % stripes == stripe:
+                yield [_parse(line) for line in lines if line and not line.isspace()]
 
-    def read_pairs(self, files: PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
-        comments = files | counted("ReadComments", self.read_file, dataset)
-        pairs = (
-            comments.main  # (thread, Comment as JSON)
-            | "GroupByThread" >> beam.GroupByKey()  # (thread, [Comment as JSON])
-            | counted("PairReplies", pair_thread, dataset, self)
+        names = NameRule(_names(self.subreddits), _names(self.deny_subreddits), "subreddit")
+        return (
+            partial(read_comments, dataset=dataset, source=self, names=names),  # thread → comment
+            partial(pair_thread, dataset=dataset, rules=self),  # thread → pairs
         )
-        return Outcomes(pairs.main, tallies=(comments[TALLIES], pairs[TALLIES]), bad_files=(comments[BAD_FILES],))
+
+    def caps(self, datasets: tuple[DatasetInfo, ...]) -> dict[int, Cap]:
+        return {1: Cap(self.max_thread_comments, _age, partial(_too_many, datasets[0].name))}
 
 
-def read_comments(path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
-    """(thread, comment as JSON) of each good line of a dump."""
+def _names(given: tuple[str, ...]) -> frozenset[str]:
+    """Names as they are given, and those in files."""
+    return frozenset().union(*(load_names(name) if os.path.isfile(name) else {name} for name in given))
+
+
+def _parse(line: bytes) -> Any:
     try:
-        for lines in read_lines(path):
-            for line in lines:
-                if not line.strip():
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line
+
+
+def read_comments(
+    path: str, stripe: int = 0, stripes: int = 1, *, dataset: str, source: Reddit, names: NameRule | None = None
+) -> Iterator[Outcome]:
+    """thread → comment, of each good row of a file."""
+    kind = PARENT_ALONE if path.startswith(PARENTS) else ORDINARY
+    dropped: list[Drop] = []
+    judge = names.reason if names and (names.allow or names.deny) else None
+    try:
+        for rows in source.read_rows(path.removeprefix(PARENTS), stripe, stripes):
+            comments = []
+            for row in rows:
+                parsed = comment_from_row(row, kind)
+                if isinstance(parsed, str):
+                    raw = row if isinstance(row, bytes) else orjson.dumps(row, default=str)
+                    dropped.append(Drop(dataset, "read", parsed, texts=(raw.decode(errors="replace"),)))
                     continue
-                yield Read(dataset)
-                parsed = parse_comment(line)
-                yield Drop(dataset, "read", parsed) if isinstance(parsed, str) else parsed
+                reason = judge(parsed[1][4]) if judge else None
+                if source.drop_nsfw and row.get("over_18") is True:
+                    reason = "nsfw"
+                if reason:
+                    dropped.append(Drop(dataset, "filter", reason, texts=(parsed[1][3],)))
+                    continue
+                if source.drop_bots and kind == ORDINARY and is_bot(str(row.get("author")), parsed[1][3]):
+                    parsed[1][5] = BOT
+                comments.append(parsed)
+            if kind == ORDINARY:
+                yield Read(dataset, len(rows))
+                yield from dropped
+            dropped.clear()
+            yield KeyedBlock(comments, _COMMENT_BYTES * len(comments))
     except UnreadableFileError as error:
         yield BadFile(str(error))
 
 
-def parse_comment(line: bytes) -> tuple[str, bytes] | str:
-    """(thread, comment as JSON), or the reason why the line is none."""
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return "not_json"
-    return comment_from_row(row)
-
-
-def comment_from_row(row: Any) -> tuple[str, bytes] | str:
-    """(thread, comment as JSON) of a row of fields, or the reason why it is none."""
-    if not isinstance(row, dict):
-        return "not_an_object"
-    body = row.get("body")
-    if not isinstance(body, str):
+def comment_from_row(row: Any, kind: int = ORDINARY) -> tuple[str, list[Any]] | str:
+    """(thread, the fields of a Comment) of a row, or the reason why it is none."""
+    if type(row) is not dict:
+        return "not_json" if type(row) is bytes else getattr(row, "reason", "not_an_object")  # a BadRecord has one
+    get = row.get
+    body = get("body")
+    if type(body) is not str:
         return "body_missing"
-    thread, comment = plain_id(row.get("link_id")), plain_id(row.get("id"))
-    if not thread or not comment:
+    thread, id_ = plain_id(get("link_id")), plain_id(get("id"))
+    if not thread or not id_:
         return "id_missing"
-    fields = Comment(comment, plain_id(row.get("parent_id")), _timestamp(row), body)
-    return thread, orjson.dumps(tuple(fields))
+    subreddit = get("subreddit")
+    if type(subreddit) is not str:
+        subreddit = ""
+    retrieved = get("retrieved_on")
+    if type(retrieved) is not int or not 0 <= retrieved < 1 << 63:
+        retrieved = _timestamp(row)
+    return thread, [id_, plain_id(get("parent_id")), retrieved, body, subreddit, kind]
 
 
 def plain_id(value: Any) -> str:
     """An id without its `t1_`…`t5_` prefix; old months have integers, some rows nothing."""
-    return _KIND_PREFIX.sub("", str(value)) if isinstance(value, str | int) else ""
+    if type(value) is str:
+        return value[3:] if value[2:3] == "_" and value[0] == "t" and value[1] in "0123456789" else value
+    return str(value) if type(value) is int else ""
 
 
 def _timestamp(row: dict[str, Any]) -> int:
@@ -144,34 +206,69 @@ def _timestamp(row: dict[str, Any]) -> int:
     return seconds if 0 <= seconds < 1 << 63 else 0  # what crosses the shuffle has 64 bits
 
 
-def pair_thread(element: tuple[str, Iterable[bytes]], dataset: str, rules: Reddit) -> Iterator[Pair | Drop]:
+def _age(value: list[Any]) -> tuple[int, str, list[Any]]:
+    """Ids count up in base 36, so parents come before their replies."""
+    return len(value[0]), value[0], value[1:]
+
+
+def _too_many(dataset: str, value: list[Any]) -> Drop | None:
+    ordinary = value[5] != PARENT_ALONE
+    return Drop(dataset, "pair", "thread_too_long", texts=(value[3],)) if ordinary else None
+
+
+def pair_thread(element: tuple[str, Iterable[Any]], dataset: str, rules: Reddit) -> Iterator[Outcome]:
     """Each comment of a thread gives one thing: a pair of which it is the reply, or a reason."""
-    thread, blobs = element
+    thread, values = element
     comments: dict[str, Comment] = {}
-    for comment in (Comment(*orjson.loads(blob)) for blob in blobs):
+    for comment in map(Comment._make, values):
         if (other := comments.get(comment.id)) is not None:
-            yield Drop(dataset, "pair", "duplicate_comment")
+            if PARENT_ALONE not in (comment.kind, other.kind):
+                yield Drop(dataset, "pair", "duplicate_comment")
             comment = min(comment, other, key=_version_rank)
         comments[comment.id] = comment
-    reached = _reached_from_roots(comments)
+    reached = _reached_from_roots(comments) if _may_have_cycles(comments) else comments.keys()
+    least, most = rules.min_characters, rules.max_characters
+    top_level = missing = pairs = 0
     for comment in comments.values():
+        if comment.kind == PARENT_ALONE:
+            continue
         parent = comments.get(comment.parent)
         if parent is None:
-            reason = "top_level" if comment.parent == thread else "missing_parent"
-            yield Drop(dataset, "pair", reason)
+            if comment.parent == thread:
+                top_level += 1
+            else:
+                missing += 1
         elif comment.id not in reached:
             yield Drop(dataset, "pair", "cycle")
-        elif reason := _unfit(comment, rules, "reply") or _unfit(parent, rules, "parent"):
-            yield Drop(dataset, "filter", reason)
+        elif reason := _unfit(comment, least, most, _REPLY) or _unfit(parent, least, most, _PARENT):
+            yield Drop(dataset, "filter", reason, 1, (parent.body, comment.body), thread)
         else:
-            earlier = _ancestors(parent, comments, rules.depth - 1)
-            contexts = tuple(trim(ancestor.body, rules.max_characters) for ancestor in earlier)
+            earlier = _ancestors(parent, comments, rules.depth - 1) if parent.parent in comments else ()
+            contexts = tuple([trim(ancestor.body, most) for ancestor in earlier])
+            pairs += 1
             yield Pair(dataset, parent.body, comment.body, group=thread, contexts=contexts)
+    if top_level:
+        yield Drop(dataset, "pair", "top_level", top_level)
+    if missing:
+        yield Drop(dataset, "pair", "missing_parent", missing)
+    if pairs:
+        yield Origin(dataset, "subreddit", max(comment.subreddit for comment in comments.values()), pairs)
 
 
-def _version_rank(comment: Comment) -> tuple[bool, int, bytes, str]:
-    """Of two comments with one id the lower wins: not deleted, then later retrieved, then smaller."""
-    return comment.body in DELETED, -comment.retrieved, comment.body.encode(), comment.parent
+def _may_have_cycles(comments: dict[str, Comment]) -> bool:
+    """Whether a comment answers one that is not older; ids count up in base 36."""
+    for id_, comment in comments.items():
+        parent = comment.parent
+        if len(parent) >= len(id_) and (len(parent) > len(id_) or parent >= id_) and parent in comments:
+            return True
+    return False
+
+
+def _version_rank(comment: Comment) -> tuple[bool, bool, int, bytes, str, str, int]:
+    """Of two comments with one id the lower wins: one that yields a pair, not deleted, later retrieved, smaller."""
+    alone, deleted = comment.kind == PARENT_ALONE, comment.body in DELETED
+    body = comment.body.encode(errors="surrogatepass")
+    return alone, deleted, -comment.retrieved, body, comment.parent, comment.subreddit, comment.kind
 
 
 def _reached_from_roots(comments: dict[str, Comment]) -> set[str]:
@@ -200,14 +297,19 @@ def _ancestors(comment: Comment, comments: dict[str, Comment], most: int) -> Ite
         comment = parent
 
 
-def _unfit(comment: Comment, rules: Reddit, side: str) -> str | None:
-    if len(comment.body) > rules.max_characters:
-        return f"{side}_too_long"
-    if comment.body in DELETED:
-        return f"{side}_deleted"
-    if len(comment.body) < rules.min_characters:
-        return f"{side}_too_short"
-    return None
+def _unfit(comment: Comment, least: int, most: int, side: dict[str, str]) -> str | None:
+    body = comment.body
+    if least <= len(body) <= most and body not in DELETED:
+        return side["bot"] if comment.kind == BOT else None
+    if len(body) > most:
+        return side["long"]
+    return side["deleted"] if body in DELETED else side["short"]
+
+
+_REPLY, _PARENT = (
+    {"long": f"{side}_too_long", "short": f"{side}_too_short", "deleted": f"{side}_deleted", "bot": f"{side}_bot"}
+    for side in ("reply", "parent")
+)
 
 
 def trim(text: str, most: int) -> str:

@@ -5,7 +5,7 @@ What a comment is and which replies are pairs is the business of `reddit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,13 +14,13 @@ import pyarrow.parquet
 from apache_beam.io.filesystem import BeamIOError
 
 from pipelines.files import UnreadableFileError, open_members, open_raw
-from pipelines.funnel import BadFile, Drop, Read
 from pipelines.sources.base import DatasetInfo
-from pipelines.sources.records import BadRecord, json_lines
-from pipelines.sources.reddit import Reddit, comment_from_row, read_comments
+from pipelines.sources.records import json_lines
+from pipelines.sources.reddit import Reddit
 
 _LICENCE = "none stated; Reddit's terms apply to the comments"
-_COLUMNS = ("id", "link_id", "parent_id", "body", "retrieved_on", "retrieved_utc")
+_NEEDED = ("id", "link_id", "parent_id", "body")
+_COLUMNS = (*_NEEDED, "retrieved_on", "retrieved_utc", "subreddit", "author", "over_18")
 _BATCH_ROWS = 8192
 
 
@@ -39,8 +39,10 @@ class RedditThreads(Reddit):
         ),
     )
 
-    def read_file(self, path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
-        return read_rows(path, dataset, thread_rows)
+    splittable: ClassVar[bool] = False
+
+    def read_rows(self, path: str, stripe: int, stripes: int) -> Iterator[list[Any]]:
+        return in_blocks(path, thread_rows(path))
 
 
 @dataclass(frozen=True)
@@ -58,25 +60,33 @@ class RedditBigQuery(Reddit):
         ),
     )
 
-    def read_file(self, path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
+    splittable: ClassVar[bool] = False
+
+    def read_rows(self, path: str, stripe: int, stripes: int) -> Iterator[list[Any]]:
         if path.endswith(".parquet"):
-            return read_rows(path, dataset, parquet_rows)
-        return read_comments(path, dataset)
+            return in_blocks(path, parquet_rows(path))
+        return super().read_rows(path, stripe, stripes)
 
 
-def read_rows(
-    path: str, dataset: str, rows: Callable[[str], Iterator[Any]]
-) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
-    """(thread, comment as JSON) of each good row of a file."""
+def in_blocks(path: str, rows: Iterator[Any]) -> Iterator[list[Any]]:
+    """A file's rows in lists, up to the damage where the file has some.
+
+    Raises UnreadableFileError where the file cannot be read to its end.
+    """
+    block: list[Any] = []
     try:
-        for row in rows(path):
-            yield Read(dataset)
-            parsed = row.reason if isinstance(row, BadRecord) else comment_from_row(row)
-            yield Drop(dataset, "read", parsed) if isinstance(parsed, str) else parsed
-    except UnreadableFileError as error:
-        yield BadFile(str(error))
+        for row in rows:
+            block.append(row)
+            if len(block) == _BATCH_ROWS:
+                yield block
+                block = []
+    except UnreadableFileError:
+        yield block
+        raise
     except (OSError, BeamIOError, EOFError) as error:
-        yield BadFile(f"{path}: cannot be read to its end ({error}); fetch it again")
+        yield block
+        raise UnreadableFileError(f"{path}: cannot be read to its end ({error}); fetch it again") from None
+    yield block
 
 
 def thread_rows(path: str) -> Iterator[Any]:
@@ -93,7 +103,7 @@ def parquet_rows(path: str) -> Iterator[dict[str, Any]]:
     try:
         with open_raw(path) as stream, pyarrow.parquet.ParquetFile(stream) as file:
             columns = [name for name in _COLUMNS if name in file.schema_arrow.names]
-            if missing := {"id", "link_id", "parent_id", "body"}.difference(columns):
+            if missing := set(_NEEDED).difference(columns):
                 raise UnreadableFileError(
                     f"{path}: no column {', '.join(sorted(missing))}; expected a table of comments with at least "
                     "id, link_id, parent_id and body"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
-import apache_beam as beam
-import orjson
 from apache_beam.io.filesystem import BeamIOError
-from apache_beam.pvalue import PCollection
 
 from pipelines.files import InputFile, UnreadableFileError, open_members
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import ConfiguredSource, DatasetInfo, Outcomes, Source
+from pipelines.funnel import BadFile, Drop, Keyed, Read
+from pipelines.sources.base import ConfiguredSource, DatasetInfo, Source, Stage
 from pipelines.sources.records import BadRecord, RecordSource, json_lines
 from pipelines.sources.reddit import DELETED, comment_from_row, plain_id
 from schemas.pair import Pair
@@ -110,15 +108,10 @@ class RedditTitleComment(ConfiguredSource):
             )
         return files
 
-    def read_pairs(self, files: PCollection, datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
-        rows = files | counted("ReadDumps", read_dump, dataset)
-        pairs = (
-            rows.main  # (thread, title or comment as JSON)
-            | "GroupByThread" >> beam.GroupByKey()  # (thread, [title or comment as JSON])
-            | counted("PairBestComment", pair_best_comment, dataset, self.settings)
-        )
-        return Outcomes(pairs.main, tallies=(rows[TALLIES], pairs[TALLIES]), bad_files=(rows[BAD_FILES],))
+        # thread → its title or one of its comments; then thread → pair.
+        return partial(read_dump, dataset=dataset), partial(pair_best_comment, dataset=dataset, options=self.settings)
 
 
 def _kind(path: str) -> str | None:
@@ -126,8 +119,8 @@ def _kind(path: str) -> str | None:
     return found[0] if found else None
 
 
-def read_dump(path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
-    """(thread, [title] or [-score, id, text] as JSON). A record is a submission, or a line that is nothing."""
+def read_dump(path: str, dataset: str) -> Iterator[Keyed | Read | Drop | BadFile]:
+    """thread → [title] or [-score, id, text]. A record is a submission, or a line that is nothing."""
     parse = _title_of if _kind(path) == "RS" else _top_level
     try:
         for _, stream in open_members(path):
@@ -137,7 +130,7 @@ def read_dump(path: str, dataset: str) -> Iterator[tuple[str, bytes] | Read | Dr
                     yield Read(dataset)
                     yield Drop(dataset, "read", parsed)
                 elif parsed:
-                    yield parsed[0], orjson.dumps(parsed[1])
+                    yield Keyed(*parsed)
     except UnreadableFileError as error:
         yield BadFile(str(error))
     except (OSError, BeamIOError, EOFError) as error:
@@ -163,14 +156,14 @@ def _top_level(row: Any) -> tuple[str, list[Any]] | str | None:
 
 
 def pair_best_comment(
-    element: tuple[str, Iterable[bytes]], dataset: str, options: SubmissionOptions
+    element: tuple[str, Iterable[Any]], dataset: str, options: SubmissionOptions
 ) -> Iterator[Pair | Read | Drop]:
     """A submission gives one thing: its title with the best of the comments that are fit, or a reason."""
-    thread, blobs = element
+    thread, values = element
     titles: list[str] = []
     comments: list[tuple[int, int, str, str]] = []
-    for blob in blobs:
-        match orjson.loads(blob):
+    for value in values:
+        match value:
             case [title]:
                 titles.append(title)
             case [minus_score, id_, text]:

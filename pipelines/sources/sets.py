@@ -11,14 +11,13 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import apache_beam as beam
 import xxhash
-from apache_beam.pvalue import PCollection
 
-from pipelines.funnel import BAD_FILES, TALLIES, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, RecordOptions
+from pipelines.funnel import Drop, Keyed, Read
+from pipelines.sources.base import DatasetInfo, RecordOptions, Stage
 from pipelines.sources.records import RecordSource, read_records
 from schemas.pair import Pair, normalise
 
@@ -92,30 +91,27 @@ class GroupedSets(RecordSource):
 
     member: Callable[[Any], Member | str] = dataclasses.field(kw_only=True)
 
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
-        members = files | counted("ReadMembers", read_members, self, dataset)
-        pairs = (
-            members.main  # (set name, value)
-            | "GroupBySet" >> beam.GroupByKey()  # (set name, [value])
-            | counted("PairSets", pair_set, self, dataset)
-        )
-        return Outcomes(pairs.main, tallies=(members[TALLIES], pairs[TALLIES]), bad_files=(members[BAD_FILES],))
+        # set name → value of a record; then set name → pairs.
+        return partial(read_members, source=self, dataset=dataset), partial(pair_set, source=self, dataset=dataset)
 
 
 def read_members(path: str, source: GroupedSets, dataset: str) -> Iterator[Any]:
-    """(set name, value) of each record of an input that joins a set."""
+    """set name → value, of each record of an input that joins a set."""
     reader: Any = dataclasses.replace(source, pairs=lambda record, *_: iter((source.member(record),)))
-    for outcome in read_records(path, reader, dataset):
+    outcomes: Iterator[Any] = read_records(path, reader, dataset)
+    for outcome in outcomes:
         if isinstance(outcome, Drop):
             yield Read(dataset)
         if not isinstance(outcome, Read):  # members are counted as pairs of their set
-            yield outcome
+            yield Keyed(*outcome) if type(outcome) is tuple else outcome
 
 
 def pair_set(element: tuple[str, Iterable[Any]], source: GroupedSets, dataset: str) -> Iterator[Pair | Read | Drop]:
     """The pairs of one set, whatever the order of its values."""
     name, values = element
-    for outcome in source.pairs((name, sorted(set(values))), dataset, source.settings):
+    distinct = {tuple(value) if isinstance(value, list) else value for value in values}
+    for outcome in source.pairs((name, sorted(distinct)), dataset, source.settings):
         yield Read(dataset)
         yield Drop(dataset, "pair", outcome) if isinstance(outcome, str) else outcome

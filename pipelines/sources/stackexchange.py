@@ -11,19 +11,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
-import apache_beam as beam
-import orjson
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.pvalue import PCollection
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError
 
 from pipelines.files import InputFile, UnreadableFileError, match_files, open_members
-from pipelines.funnel import BAD_FILES, TALLIES, BadFile, Drop, Read, counted
-from pipelines.sources.base import DatasetInfo, Outcomes, RowSource
+from pipelines.funnel import BadFile, Drop, Keyed, Read
+from pipelines.sources.base import DatasetInfo, RowSource, Stage
 from pipelines.sources.html import html_to_text
 from pipelines.sources.records import XmlElements
 from schemas.pair import Pair
@@ -113,20 +111,13 @@ class StackExchange(RowSource):
     def _kinds(self) -> tuple[str, ...]:
         return ("Posts", "PostLinks") if self.positive == "duplicate" else ("Posts",)
 
-    def read_pairs(self, files: PCollection[str], datasets: tuple[DatasetInfo, ...]) -> Outcomes:
+    def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
-        posts = files | counted("ReadPosts", read_posts, self, dataset)
-        by_question = posts.main | "GroupByQuestion" >> beam.GroupByKey()  # (site/question, [Post or Link as JSON])
+        read = partial(read_posts, row=self, dataset=dataset)  # site/question → Post or Link
         if self.positive == "duplicate":
-            by_link = (
-                by_question
-                | "AttachLinks" >> beam.FlatMap(attach_links, self)  # (site/smaller/larger, LinkEnd as JSON)
-                | "GroupByLink" >> beam.GroupByKey()  # (site/smaller/larger, [LinkEnd as JSON] of both questions)
-            )
-            pairs = by_link | counted("PairDuplicates", pair_duplicates, dataset)
-        else:
-            pairs = by_question | counted("PairPosts", pair_posts, self, dataset)
-        return Outcomes(pairs.main, tallies=(posts[TALLIES], pairs[TALLIES]), bad_files=(posts[BAD_FILES],))
+            attach = partial(attach_links, row=self)  # site/smaller/larger → LinkEnd of both questions
+            return read, attach, partial(pair_duplicates, dataset=dataset)
+        return read, partial(pair_posts, row=self, dataset=dataset)
 
 
 def _with_links_beside(files: list[InputFile]) -> list[InputFile]:
@@ -159,8 +150,8 @@ def site_of(name: str) -> str:
     return f"{site}.com" if site.endswith(".stackexchange") else site
 
 
-def read_posts(path: str, row: StackExchange, dataset: str) -> Iterator[tuple[str, bytes] | Read | Drop | BadFile]:
-    """(site/question, Post or Link as JSON) of one input."""
+def read_posts(path: str, row: StackExchange, dataset: str) -> Iterator[Keyed | Read | Drop | BadFile]:
+    """site/question → Post or Link, of one input."""
     where = path
     read_any = False
     pattern = "*Post*s.xml" if row.positive == "duplicate" else "*Posts.xml"
@@ -184,16 +175,16 @@ def read_posts(path: str, row: StackExchange, dataset: str) -> Iterator[tuple[st
 
 def _keyed(
     site: str, parsed: tuple[int, Post] | Link | str | None, row: StackExchange, dataset: str
-) -> Iterator[tuple[str, bytes] | Read | Drop]:
+) -> Iterator[Keyed | Read | Drop]:
     match parsed:
         case str(reason):
             yield Read(dataset)
             yield Drop(dataset, "read", reason)
         case Link(smaller, larger) as link:
             for question in (smaller, larger):
-                yield f"{site}/{question}", orjson.dumps(tuple(link))
+                yield Keyed(f"{site}/{question}", tuple(link))
         case (question, post) if post.is_question or row.positive == "best_answer":
-            yield f"{site}/{question}", orjson.dumps(tuple(post))
+            yield Keyed(f"{site}/{question}", tuple(post))
 
 
 def parse_post(row: dict[str, str]) -> tuple[int, Post] | str | None:
@@ -227,10 +218,10 @@ def _integer(text: str | None) -> int | None:
 # Questions with their answers
 
 
-def pair_posts(element: tuple[str, Iterable[bytes]], row: StackExchange, dataset: str) -> Iterator[Pair | Read | Drop]:
+def pair_posts(element: tuple[str, Iterable[Any]], row: StackExchange, dataset: str) -> Iterator[Pair | Read | Drop]:
     """A question gives one thing: a pair, or a reason."""
-    key, blobs = element
-    posts = [Post(*orjson.loads(blob)) for blob in blobs]
+    key, values = element
+    posts = [Post(*value) for value in values]
     questions = [post for post in posts if post.is_question]
     yield Read(dataset, max(len(questions), 1))
     if not questions:
@@ -316,12 +307,12 @@ class LinkEnd(NamedTuple):
     """Why the question is of no use."""
 
 
-def attach_links(element: tuple[str, Iterable[bytes]], row: StackExchange) -> Iterator[tuple[str, bytes]]:
-    """(site/smaller/larger, LinkEnd as JSON) for each link of a question."""
-    key, blobs = element
+def attach_links(element: tuple[str, Iterable[Any]], row: StackExchange) -> Iterator[Keyed]:
+    """site/smaller/larger → LinkEnd, for each link of a question."""
+    key, values = element
     questions: list[Post] = []
     links: Counter[Link] = Counter()
-    for fields in map(orjson.loads, blobs):
+    for fields in values:
         if len(fields) == len(Link._fields):
             links[Link(*fields)] += 1
         else:
@@ -332,7 +323,7 @@ def attach_links(element: tuple[str, Iterable[bytes]], row: StackExchange) -> It
     text, reason = _duplicate_text(min(questions), row) if questions else ("", "missing_question")
     for link in links:
         end = LinkEnd(int(id_) == link.larger, links[link], text, reason)
-        yield f"{site}/{link.smaller}/{link.larger}", orjson.dumps(tuple(end))
+        yield Keyed(f"{site}/{link.smaller}/{link.larger}", tuple(end))
 
 
 def _duplicate_text(question: Post, row: StackExchange) -> tuple[str, str | None]:
@@ -347,15 +338,15 @@ def _duplicate_text(question: Post, row: StackExchange) -> tuple[str, str | None
     return _text(question, row.anchor), reason
 
 
-def pair_duplicates(element: tuple[str, Iterable[bytes]], dataset: str) -> Iterator[Pair | Read | Drop]:
+def pair_duplicates(element: tuple[str, Iterable[Any]], dataset: str) -> Iterator[Pair | Read | Drop]:
     """A link gives one thing: a pair of which the older question is the anchor, or a reason.
 
     Group and cluster are the older question, the one the others are usually closed as duplicates of: a star
     around it stays on one side of the split, with the older question's own pairs. The newer one's own pairs,
     and links of a chain that go through a newer question, fall by their own ids.
     """
-    key, blobs = element
-    smaller, larger = sorted(LinkEnd(*orjson.loads(blob)) for blob in blobs)
+    key, values = element
+    smaller, larger = sorted(LinkEnd(*value) for value in values)
     yield Read(dataset, smaller.copies)
     if smaller.copies > 1:
         yield Drop(dataset, "pair", "duplicate_link", smaller.copies - 1)

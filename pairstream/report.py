@@ -1,0 +1,88 @@
+"""`pairstream report`: one page that shows what is in a dataset and how it came about."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from pairstream.arguments import parse, print_json
+from pairstream.cli import UsageError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """One HTML page of every dataset at or below a folder: funnel, lengths, duplicates, contamination, examples.
+
+    The page needs no network and no other file. For example: pairstream report data/reddit
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """Folder with a manifest at or below it."""
+    output: Path | None = None
+    """The page; by default report.html in the folder."""
+    sample: int = 20_000
+    """Pairs read of each dataset, evenly from its shards; memory grows with it."""
+    tokenizer: Path | None = None
+    """A tokenizer.json, or an encoder's folder that holds one: counts tokens too."""
+    rejects: Path | None = None
+    """Folder that `preprocess --keep-rejects` wrote: shows examples of what was dropped."""
+    json: bool = False
+    """Print the figures as one JSON document instead of writing the page."""
+
+
+def main(argv: Sequence[str]) -> None:
+    arguments = parse(Arguments, argv, "report")
+    if arguments.sample < 1:
+        raise UsageError(f"--sample is {arguments.sample}; expected at least 1")
+    if arguments.json and arguments.output is not None:
+        raise UsageError("--json prints the figures and writes no page; expected it without --output")
+    from pairstream.report_figures import describe, printable
+    from pairstream.report_page import page
+    from pairstream.report_sample import read_rejects
+    from schemas.manifest import Manifest, find_manifests
+
+    folders = find_manifests(arguments.folder)
+    tokenizer = None if arguments.tokenizer is None else _load_tokenizer(arguments.tokenizer)
+    rejects: dict[str, Any] = {}
+    if arguments.rejects is not None:
+        rejects = read_rejects(arguments.rejects, arguments.sample)
+        # Kept below the folder itself, they are not one more dataset.
+        folders = [folder for folder in folders if not folder.resolve().is_relative_to(arguments.rejects.resolve())]
+        if not folders:
+            raise ValueError(f"{arguments.folder}: nothing but rejects; expected a folder with a dataset")
+    datasets = []
+    for folder in folders:
+        manifest = Manifest.load(folder)
+        dropped = rejects.get(manifest.dataset, {})
+        datasets.append(describe(manifest, sample=arguments.sample, tokenizer=tokenizer, rejects=dropped))
+    if arguments.json:
+        print_json({"sample": arguments.sample, "datasets": datasets})
+        return
+    title = printable(arguments.folder.resolve().name)
+    output = arguments.output or arguments.folder / "report.html"
+    _write(output, page(title, datasets, has_tokenizer=tokenizer is not None))
+    counted = "one dataset" if len(datasets) == 1 else f"{len(datasets):,} datasets"
+    print(f"{printable(output)}: {counted}, {sum(found.written for found in datasets):,} pairs")
+    print(f"next: open it in a browser, or pairstream verify {shlex.quote(printable(arguments.folder))}")
+
+
+def _load_tokenizer(path: Path) -> Any:
+    from schemas.tokens import load_tokenizer
+
+    return load_tokenizer(path.parent if path.name == "tokenizer.json" else path)
+
+
+def _write(output: Path, content: bytes) -> None:
+    """The page whole, or the file that was there before."""
+    from schemas.shards import open_local
+
+    try:
+        with open_local(str(output)) as file:
+            file.write(content)
+    except OSError as error:
+        raise OSError(f"{output}: cannot be written ({error.strerror}); name another with --output") from None

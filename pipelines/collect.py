@@ -1,0 +1,193 @@
+"""The pairs of a stage on their way out: filtered, decontaminated, made into records, gathered by cell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pipelines.decontaminate import EvalTexts
+from pipelines.dedup import RANKS, REJECTS, Entries, to_blob
+from pipelines.filters import Filter
+from pipelines.funnel import Drop
+from pipelines.hot_texts import TEXTS, smallest_keys
+from pipelines.near_duplicates import Members, Signer
+from pipelines.shuffle import Blob
+from schemas.example import encode_pair
+from schemas.pair import TEST, Pair, fingerprint, shuffle_keys, split_of
+from schemas.shards import frame
+
+CELLS, BANDS, TEST_TEXTS = "cells", "bands", "test_texts"
+"""Names of the shuffles that pairs go into, with TEXTS."""
+FULL_BYTES = 16 << 20
+CHECKED_AT_ONCE = 512
+_ENTRY_BYTES = 300
+"""What an entry takes in memory beside its record."""
+PAIR_SHUFFLES = (CELLS, BANDS, TEXTS, TEST_TEXTS)
+
+
+@dataclass(frozen=True)
+class PairRules:
+    """What happens to a pair between its source and its cell."""
+
+    filters: tuple[Filter, ...]
+    test_fraction: float
+    seed: int
+    bits: int
+    """Bits of the shuffle key that name a cell."""
+    eval_texts: str | None = None
+    """Path of the texts that no pair may hold."""
+    signer: Signer | None = None
+    """Signs each pair, where near-duplicates are looked for."""
+    max_per_text: int | None = None
+    """Pairs of a dataset that may hold one text."""
+    drop_train_texts_in_test: bool = False
+    keep_rejects: bool = False
+
+
+class _Columns:
+    """Entries of one dataset in the making."""
+
+    def __init__(self) -> None:
+        self.fingerprints: list[int] = []
+        self.ranks: list[int] = []
+        self.characters: list[tuple[int, int]] = []
+        self.framed: list[bytes] = []
+        self.texts: list[tuple[int, ...]] = []
+        self.pairs: list[Pair] = []
+        """Of the entries, where they are signed."""
+
+    def to_entries(self, seed: int) -> Entries:
+        """The entries, without their records."""
+        fingerprints = np.array(self.fingerprints, np.uint64)
+        return Entries(
+            "",
+            keys=shuffle_keys(fingerprints, seed),
+            fingerprints=fingerprints,
+            ranks=np.array(self.ranks, np.uint8),
+            characters=np.array(self.characters, np.uint32).reshape(-1, 2),
+            lengths=np.array([len(framed) for framed in self.framed], np.uint32),
+            data=b"",
+        )
+
+
+class PairCollector:
+    """Takes pairs and drops; gives blobs of entries."""
+
+    def __init__(self, rules: PairRules) -> None:
+        self._rules = rules
+        self._columns: defaultdict[str, _Columns] = defaultdict(_Columns)
+        self._to_check: list[Pair] = []
+        self._keep_texts = rules.max_per_text is not None or rules.drop_train_texts_in_test
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._bytes >= FULL_BYTES
+
+    def add(self, pair: Pair) -> Drop | None:
+        """Take a pair, or say why it goes."""
+        rules = self._rules
+        for keep_or_reason in rules.filters:
+            if reason := keep_or_reason(pair):
+                return dropped(pair, "filter", reason)
+        if rules.eval_texts:
+            self._to_check.append(pair)
+        else:
+            self._put(pair, RANKS.index(split_of(pair, rules.test_fraction)))
+        return None
+
+    @property
+    def must_check(self) -> bool:
+        """Whether `check` should be called: many pairs at once are looked up much faster than one."""
+        return len(self._to_check) >= CHECKED_AT_ONCE
+
+    def check(self) -> Iterator[Drop]:
+        """Decontaminate what was added since the last check; those that go."""
+        if self._to_check:
+            assert self._rules.eval_texts
+            hits = _eval_texts(self._rules.eval_texts).hits_many(self._to_check)
+            for pair, sets in zip(self._to_check, hits, strict=True):
+                if sets:
+                    yield dropped(pair, "decontaminate", "+".join(sets))
+                else:
+                    self._put(pair, RANKS.index(split_of(pair, self._rules.test_fraction)))
+            self._to_check.clear()
+
+    def add_reject(self, drop: Drop) -> None:
+        """Keep aside what was dropped, with its reason."""
+        anchor, *others = (text.encode(errors="replace").decode() for text in drop.texts)
+        pair = Pair(drop.dataset, anchor, others[0] if others else "", tuple(others[1:]), group=drop.group)
+        self._put(pair, RANKS.index(REJECTS), f"{drop.stage}/{drop.reason}")
+
+    def _put(self, pair: Pair, rank: int, reason: str = "") -> None:
+        prints = fingerprint(pair)
+        framed = frame(encode_pair(pair, prints, reason))
+        columns = self._columns[pair.dataset]
+        columns.fingerprints.append(prints.pair)
+        columns.ranks.append(rank)
+        columns.characters.append((len(pair.anchor), len(pair.positive)))
+        columns.framed.append(framed)
+        self._bytes += len(framed) + _ENTRY_BYTES
+        if self._keep_texts:
+            columns.texts.append(prints.texts)
+        if self._rules.signer and not reason:
+            columns.pairs.append(pair)
+
+    def flush(self) -> Iterator[Blob]:
+        """All that was taken, as blobs of cells; and what other shuffles must know of it."""
+        for dataset, columns in self._columns.items():
+            entries = columns.to_entries(self._rules.seed)._replace(dataset=dataset)
+            for cell, places in places_by_prefix(entries.keys, self._rules.bits):
+                data = b"".join([columns.framed[place] for place in places.tolist()])
+                of_cell = (column[places] for column in entries[1:6])
+                yield Blob(CELLS, cell, to_blob(Entries._make([dataset, *of_cell, data])))
+            yield from self._other_blobs(entries, columns)
+        self._columns.clear()
+        self._bytes = 0
+
+    def _other_blobs(self, entries: Entries, columns: _Columns) -> Iterator[Blob]:
+        rules = self._rules
+        if rules.signer:
+            yield from _band_blobs(rules.signer, columns.pairs, entries, rules.bits)
+        if rules.max_per_text:
+            yield from smallest_keys(entries, columns.texts, rules.max_per_text, rules.bits)
+        if rules.drop_train_texts_in_test:
+            test = RANKS.index(TEST)
+            in_test = {
+                text for rank, texts in zip(columns.ranks, columns.texts, strict=True) if rank == test for text in texts
+            }
+            yield Blob(TEST_TEXTS, 0, np.sort(np.fromiter(in_test, np.uint64, len(in_test))).astype("<u8").tobytes())
+
+
+def dropped(pair: Pair, stage: str, reason: str) -> Drop:
+    """A pair that goes."""
+    return Drop(pair.dataset, stage, reason, 1, pair.texts, pair.group)
+
+
+@lru_cache(maxsize=1)
+def _eval_texts(path: str) -> EvalTexts:
+    """Loaded once a process."""
+    return EvalTexts.load(path)
+
+
+def _band_blobs(signer: Signer, pairs: list[Pair], entries: Entries, bits: int) -> Iterator[Blob]:
+    """The signatures of the pairs, by a prefix of their bands."""
+    signed = entries.ranks != RANKS.index(REJECTS)
+    members = Members.of(signer.sign(pairs), entries.keys[signed], entries.ranks[signed])
+    head = orjson.dumps(entries.dataset) + b"\n"
+    for partition, data in members.partitions(bits):
+        yield Blob(BANDS, partition, head + data)
+
+
+def places_by_prefix(keys: Any, bits: int) -> Iterator[tuple[int, Any]]:
+    """(prefix of `bits` bits, places of the keys that have it), for each prefix there is."""
+    prefixes = keys >> np.uint64(64 - bits)
+    order = np.argsort(prefixes, kind="stable")
+    found, first = np.unique(prefixes[order], return_index=True)
+    yield from zip(found.tolist(), np.split(order, first[1:]), strict=True)

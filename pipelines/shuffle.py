@@ -1,0 +1,253 @@
+"""The shuffle between two stages: values gathered into blobs, blobs into partitions of a 64-bit hash.
+
+A runner has a price for each element, so few cross it: a stage gathers what it yields by partition and
+hands on blobs of many values. On a cluster a GroupByKey brings a partition's blobs together. On one
+machine they are spilled to files, and the runner carries nothing but the files' names: its memory no
+longer grows with the input, and what was spilled survives a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import orjson
+from apache_beam.pvalue import AsIter
+from xxhash import xxh3_64_intdigest
+
+SPILLS = "spills"
+OUTBOX_BYTES = 32 << 20
+_VALUE_BYTES = 64
+_TRAILER = struct.Struct("<Q8s")
+_MAGIC = b"PSSPILL1"
+
+
+class Blob(NamedTuple):
+    """Values of one partition on their way to a stage."""
+
+    stage: str
+    partition: int
+    data: bytes
+
+
+class Outbox:
+    """Keyed values on their way to later stages, gathered until there is enough for blobs."""
+
+    def __init__(self, bits: int) -> None:
+        self._shift = 64 - bits
+        self._stages: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        self._bytes = 0
+
+    def put(self, stage: str, key: str, value: Any) -> None:
+        self._stages[stage][key].append(value)
+        texts = value if isinstance(value, (list, tuple)) else (value,)
+        self._bytes += _VALUE_BYTES + len(key) + sum(len(text) for text in texts if isinstance(text, str))
+
+    def put_block(self, stage: str, values: Iterable[tuple[str, Any]], size: int) -> None:
+        groups = self._stages[stage]
+        for key, value in values:
+            groups[key].append(value)
+        self._bytes += size
+
+    @property
+    def is_full(self) -> bool:
+        return self._bytes >= OUTBOX_BYTES
+
+    def flush(self) -> Iterator[Blob]:
+        """All that was put in, a blob for each stage and partition."""
+        for stage, groups in self._stages.items():
+            partitions: defaultdict[int, dict[str, list[Any]]] = defaultdict(dict)
+            for key, values in groups.items():
+                partitions[partition_of(key, self._shift)][key] = values
+            for partition, of_partition in partitions.items():
+                yield Blob(stage, partition, _dump(of_partition))
+        self._stages.clear()
+        self._bytes = 0
+
+
+def partition_of(key: str, shift: int) -> int:
+    """The first 64 - `shift` bits of a hash of the key."""
+    return xxh3_64_intdigest(key.encode(errors="surrogatepass")) >> shift
+
+
+class Cap(NamedTuple):
+    """How many values of one key a stage is given: those of the lowest ranks."""
+
+    most: int
+    rank: Callable[[Any], Any]
+    outcome: Callable[[Any], Any]
+    """What a value that is left out counts as: a Drop, or None."""
+
+    def cut(self, values: list[Any]) -> list[Any]:
+        """Keep the first in place; return the others."""
+        values.sort(key=self.rank)
+        beyond = values[self.most :]
+        del values[self.most :]
+        return beyond
+
+
+def gather(blobs: Iterable[bytes], cap: Cap | None = None) -> tuple[dict[str, list[Any]], list[Any]]:
+    """(key → values of all blobs of a partition, what the values beyond the cap count as).
+
+    No key ever has twice as many values as the cap in memory.
+    """
+    groups: dict[str, list[Any]] = {}
+    beyond: list[Any] = []
+    for blob in blobs:
+        for key, values in _load(blob).items():
+            if (known := groups.get(key)) is None:
+                groups[key] = known = values
+            else:
+                known += values
+            if cap and len(known) > 2 * cap.most:
+                beyond += map(cap.outcome, cap.cut(known))
+    if cap:
+        for values in groups.values():
+            if len(values) > cap.most:
+                beyond += map(cap.outcome, cap.cut(values))
+    return groups, [outcome for outcome in beyond if outcome is not None]
+
+
+def _dump(groups: dict[str, list[Any]]) -> bytes:
+    try:
+        return orjson.dumps(groups)
+    except TypeError:  # half a surrogate pair, or an integer of over 64 bits
+        return json.dumps(groups).encode()
+
+
+def _load(data: bytes) -> dict[str, list[Any]]:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
+
+
+# Files of blobs
+
+
+class Spill:
+    """A file of blobs, written once. Leaving the context without an error gives it its name, whole."""
+
+    def __init__(self, folder: str, bits: int) -> None:
+        self.name = f"spill-{uuid.uuid4().hex}"
+        self._path, self._partitions = f"{folder}/{self.name}", 1 << bits
+        self._segments: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)  # partition, offset, length
+        self._offset = 0
+
+    def __enter__(self) -> Spill:
+        self._file = open(f"{self._path}.part", "wb")  # closed on leaving
+        return self
+
+    def write(self, blob: Blob) -> None:
+        self._segments[blob.stage].append((blob.partition, self._offset, len(blob.data)))
+        self._file.write(blob.data)
+        self._offset += len(blob.data)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with self._file:
+            if kind is None:
+                self._write_index()
+        if kind is None:
+            os.rename(f"{self._path}.part", self._path)
+        else:
+            os.remove(f"{self._path}.part")
+
+    def _write_index(self) -> None:
+        """For each stage the number of segments before each partition, then the segments; then where these lie."""
+        places = {}
+        for stage, segments in self._segments.items():
+            table = np.array(sorted(segments), np.uint64).reshape(-1, 3)
+            before = np.searchsorted(table[:, 0], np.arange(self._partitions + 1, dtype=np.uint64)).astype("<u4")
+            places[stage] = [self._offset, self._offset + before.nbytes]
+            self._offset += self._file.write(before.tobytes())
+            self._offset += self._file.write(table[:, 1:].astype("<u8").tobytes())
+        directory = orjson.dumps(places)
+        self._file.write(directory)
+        self._file.write(_TRAILER.pack(len(directory), _MAGIC))
+
+
+@dataclass(frozen=True)
+class SpilledBlobs:
+    """The blobs of one partition in a job's spills; they can be walked again and again, one in memory at a time."""
+
+    folder: str
+    names: Sequence[str]
+    stage: str
+    partition: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        for name in self.names:
+            path = f"{self.folder}/{name}"
+            if place := _directory(path).get(self.stage):
+                with open(path, "rb") as file:
+                    yield from self._read(file.fileno(), place, path)
+
+    def _read(self, file: int, place: list[int], path: str) -> Iterator[bytes]:
+        first, end = np.frombuffer(_pread(file, 8, place[0] + 4 * self.partition, path), "<u4").tolist()
+        if first < end:
+            table = _pread(file, 16 * (end - first), place[1] + 16 * first, path)
+            for offset, length in np.frombuffer(table, "<u8").reshape(-1, 2).tolist():
+                yield _pread(file, length, offset, path)
+
+
+@lru_cache(maxsize=4096)
+def _directory(path: str) -> dict[str, list[int]]:
+    with open(path, "rb") as file:
+        file.seek(-_TRAILER.size, os.SEEK_END)
+        size, magic = _TRAILER.unpack(file.read())
+        if magic != _MAGIC:
+            raise OSError(f"{path}: damaged; remove {os.path.dirname(path)} and run the job again")
+        file.seek(-_TRAILER.size - size, os.SEEK_END)
+        return orjson.loads(file.read(size))
+
+
+def _pread(file: int, size: int, offset: int, path: str) -> bytes:
+    data = os.pread(file, size, offset)
+    if len(data) != size:  # more than 2 GB come in pieces
+        while len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
+            data += more
+        if len(data) != size:
+            raise OSError(f"{path}: cut short; remove {os.path.dirname(path)} and run the job again")
+    return data
+
+
+class Shuffle(beam.PTransform):
+    """(partition, blob) of several stages → (partition, its blobs); where blobs are spilled, from names of spills."""
+
+    def __init__(self, stage: str, bits: int, spills: str | None) -> None:
+        super().__init__()
+        self._stage, self._bits, self._spills = stage, bits, spills
+
+    def chosen_from(self, outputs: Iterable[Any]) -> tuple[Any, ...]:
+        """What the shuffle takes of the outputs of stages."""
+        return tuple(output[self._stage if self._spills is None else SPILLS] for output in outputs)
+
+    def expand(self, chosen: Sequence[Any]) -> Any:  # type: ignore[override]
+        flat: Any = chosen | beam.Flatten()
+        if self._spills is None:
+            return flat | beam.GroupByKey()
+        return (
+            flat.pipeline
+            | beam.Create([1 << self._bits])
+            | "Partitions" >> beam.FlatMap(_count_up)
+            | beam.Reshuffle()
+            | "Open" >> beam.Map(spilled_partition, self._spills, AsIter(flat), self._stage)
+        )
+
+
+def _count_up(end: int) -> Iterator[int]:
+    yield from range(end)
+
+
+def spilled_partition(partition: int, folder: str, names: Iterable[str], stage: str) -> tuple[int, SpilledBlobs]:
+    """(partition, its blobs in the spills)."""
+    return partition, SpilledBlobs(folder, list(names), stage, partition)
