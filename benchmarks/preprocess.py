@@ -2,41 +2,58 @@
 
 The plain loop reads, groups, pairs, filters and frames records; it does no dedup, no global shuffle, no
 sidecars and no manifest, and holds everything in memory. It is the floor of what Python can do.
+`python -m benchmarks.preprocess 4000000` measures a larger dump.
 """
 
 from __future__ import annotations
 
 import random
+import resource
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 import zstandard
 
 from benchmarks.row import Row
-from pipelines.preprocess import Job, run
-from pipelines.sources.reddit import Reddit, pair_thread, parse_comment
+from pipelines.job import Job
+from pipelines.preprocess import run
+from pipelines.sources.reddit import Reddit, comment_from_row, pair_thread
 from schemas.example import encode_pair
 from schemas.pair import Pair, fingerprint
 from schemas.shards import frame
 
-COMMENTS = 100_000
+COMMENTS = 400_000
 WORDS = [f"{stem}{ending}" for stem in ("wal", "look", "tal", "read", "mov", "think") for ending in ("k", "s", "ing")]
 
 
-def measure() -> list[Row]:
+def measure(comments: int = COMMENTS) -> list[Row]:
+    """One process and two against the plain loop, and the time for each comment against that of a tenth of them."""
     with tempfile.TemporaryDirectory() as scratch:
-        dump = Path(scratch, "RC_2020-01.zst")
-        write_dump(dump, COMMENTS)
-        since = time.perf_counter()
-        run(Job(Reddit(), (str(dump),), str(Path(scratch, "out"))))
-        ours = time.perf_counter() - since
-        since = time.perf_counter()
-        plain_python(dump)
-        plain = time.perf_counter() - since
-    return [Row("reddit job, one process", COMMENTS / ours, "plain Python, no Beam", COMMENTS / plain, "comments/s")]
+        dump, small = Path(scratch, "RC_2020-01.zst"), Path(scratch, "RC_2020-02.zst")
+        write_dump(dump, comments)
+        write_dump(small, comments // 10)
+        run(Job(Reddit(), (str(small),), str(Path(scratch, "warm"))))
+        tenth = _seconds(lambda: run(Job(Reddit(), (str(small),), str(Path(scratch, "small")))))
+        one = _seconds(lambda: run(Job(Reddit(), (str(dump),), str(Path(scratch, "one")))))
+        two = _seconds(lambda: run(Job(Reddit(), (str(dump),), str(Path(scratch, "two")), workers=2)))
+        plain = _seconds(lambda: plain_python(dump))
+    rate, unit = comments / one, "comments/s"
+    return [
+        Row("reddit job, one process", rate, "plain Python, no Beam", comments / plain, unit),
+        Row("reddit job, two processes", comments / two, "one process", rate, unit),
+        Row(f"reddit job, {comments:,} comments", rate, f"{comments // 10:,} comments", comments / 10 / tenth, unit),
+    ]
+
+
+def _seconds(work: Any) -> float:
+    since = time.perf_counter()
+    work()
+    return time.perf_counter() - since
 
 
 def write_dump(path: Path, comments: int) -> None:
@@ -58,10 +75,10 @@ def write_dump(path: Path, comments: int) -> None:
 
 def plain_python(dump: Path) -> int:
     """Bytes of framed records that the rules give, by loops and dictionaries alone."""
-    threads: defaultdict[str, list[bytes]] = defaultdict(list)
+    threads: defaultdict[str, list[Any]] = defaultdict(list)
     with zstandard.open(dump, "rb") as file:
         for line in file.read().split(b"\n"):  # type: ignore[union-attr]
-            if line and isinstance(parsed := parse_comment(line), tuple):
+            if line and isinstance(parsed := comment_from_row(orjson.loads(line)), tuple):
                 threads[parsed[0]].append(parsed[1])
     written = 0
     for thread in threads.items():
@@ -69,3 +86,9 @@ def plain_python(dump: Path) -> int:
             if isinstance(pair, Pair):
                 written += len(frame(encode_pair(pair, fingerprint(pair))))
     return written
+
+
+if __name__ == "__main__":
+    for row in measure(int(sys.argv[1]) if len(sys.argv) > 1 else COMMENTS):
+        print(f"{row.what}: {row.rate:,.0f} {row.unit}, {row.rate / row.other_rate:.2f} of {row.against}")
+    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")

@@ -113,7 +113,7 @@ def _print_table(document: Mapping[str, Any]) -> None:
         table.add_row(
             row["name"],
             f"{row['lines']:,}" if row["lines"] is not None else "unknown",
-            f"{row['weight']:g}",
+            f"{row['weight']:,.10g}",
             f"{row['share']:.2%}",
             f"{row['draws']:,}",
             f"{row['epochs']:.3g}" if known else "",

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import orjson
@@ -17,7 +16,7 @@ from pipelines.filters import Filter
 from pipelines.funnel import Drop
 from pipelines.hot_texts import TEXTS, smallest_keys
 from pipelines.near_duplicates import Members, Signer
-from pipelines.shuffle import Blob
+from pipelines.shuffle import Blob, places_by_prefix
 from schemas.example import encode_pair
 from schemas.pair import TEST, Pair, fingerprint, shuffle_keys, split_of
 from schemas.shards import frame
@@ -121,8 +120,8 @@ class PairCollector:
 
     def add_reject(self, drop: Drop) -> None:
         """Keep aside what was dropped, with its reason."""
-        anchor, *others = (text.encode(errors="replace").decode() for text in drop.texts)
-        pair = Pair(drop.dataset, anchor, others[0] if others else "", tuple(others[1:]), group=drop.group)
+        group, anchor, *others = (text.encode(errors="replace").decode() for text in (drop.group, *drop.texts))
+        pair = Pair(drop.dataset, anchor, others[0] if others else "", tuple(others[1:]), group=group)
         self._put(pair, RANKS.index(REJECTS), f"{drop.stage}/{drop.reason}")
 
     def _put(self, pair: Pair, rank: int, reason: str = "") -> None:
@@ -183,11 +182,3 @@ def _band_blobs(signer: Signer, pairs: list[Pair], entries: Entries, bits: int) 
     head = orjson.dumps(entries.dataset) + b"\n"
     for partition, data in members.partitions(bits):
         yield Blob(BANDS, partition, head + data)
-
-
-def places_by_prefix(keys: Any, bits: int) -> Iterator[tuple[int, Any]]:
-    """(prefix of `bits` bits, places of the keys that have it), for each prefix there is."""
-    prefixes = keys >> np.uint64(64 - bits)
-    order = np.argsort(prefixes, kind="stable")
-    found, first = np.unique(prefixes[order], return_index=True)
-    yield from zip(found.tolist(), np.split(order, first[1:]), strict=True)

@@ -124,7 +124,7 @@ def deduplicate(entries: Entries, gone: Iterable[Keys], *, exact: bool) -> Dedup
     if len(equal):
         entries = entries.take(order)
     counts = entries.ranks != _REJECT
-    for marked in gone:
+    for marked in sorted(gone, key=lambda marked: marked.reason):  # they come in any order
         for place in np.flatnonzero(np.isin(keys, marked.keys) & counts).tolist():
             reasons.setdefault(place, marked.reason)
     return Deduplicated(entries, reasons)

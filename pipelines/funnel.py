@@ -104,7 +104,7 @@ class Tallies:
             # By a hash of the text: the same samples whatever the order of the work.
             rank = xxh3_64_intdigest(drop.texts[-1].encode(errors="surrogatepass"))
             kept = self._samples.get(key)
-            if kept is None or len(kept) < SAMPLES or rank < kept[-1][0]:
+            if kept is None or len(kept) < SAMPLES or rank <= kept[-1][0]:
                 self._samples[key] = smallest_samples([kept or [], [(rank, shown(drop.texts))]])
 
     def to_data(self) -> tuple[list[Tally], list[Sample]]:

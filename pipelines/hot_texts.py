@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from pipelines.dedup import RANKS, REJECTS, Entries
-from pipelines.shuffle import Blob
+from pipelines.shuffle import Blob, places_by_prefix
 from schemas.example import decode_pair
 
 TEXTS = "texts"
@@ -34,14 +34,12 @@ class Limits(NamedTuple):
 
 def smallest_keys(entries: Entries, texts: list[tuple[int, ...]], most: int, bits: int) -> Iterator[Blob]:
     """The keys of each text's first `most` + 1 pairs, as blobs by a prefix of the text's fingerprint."""
-    kept = [number for number, rank in enumerate(entries.ranks.tolist()) if rank != _REJECT]
-    of_text = np.array([text for number in kept for text in set(texts[number])], np.uint64)
-    counts = [len(set(texts[number])) for number in kept]
-    keys = np.repeat(entries.keys[kept], counts)
+    kept = np.flatnonzero(entries.ranks != _REJECT)
+    distinct = [set(texts[number]) for number in kept.tolist()]
+    of_text = np.array([text for several in distinct for text in several], np.uint64)
+    keys = np.repeat(entries.keys[kept], np.array([len(several) for several in distinct], np.intp))
     of_text, keys = _first_of_each(of_text, keys, most + 1)
-    prefixes = of_text >> np.uint64(64 - bits)
-    found, first = np.unique(prefixes, return_index=True)
-    for partition, places in zip(found.tolist(), np.split(np.arange(len(prefixes)), first[1:]), strict=True):
+    for partition, places in places_by_prefix(of_text, bits):
         yield Blob(TEXTS, partition, _to_blob(entries.dataset, of_text[places], keys[places]))
 
 

@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import orjson
 
-from pipelines.collect import CELLS, PairRules, places_by_prefix
+from pipelines.collect import CELLS, PairRules
 from pipelines.dedup import Keys, to_blob
 from pipelines.files import open_raw
 from pipelines.near_duplicates import near_duplicates
-from pipelines.shuffle import Blob
+from pipelines.shuffle import Blob, places_by_prefix
 from pipelines.stages import Output, Task, Work
 from schemas.pair import shuffle_keys
 

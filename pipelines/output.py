@@ -38,10 +38,18 @@ class Target(NamedTuple):
         return FileSystems.join(self.folder, self.part) if self.part else self.folder
 
 
-def find_target(folder: str, *, append: bool) -> Target:
-    """Where a dataset of this folder is written: beside its older parts, or as its first."""
+def find_target(folder: str, dataset: str, *, append: bool) -> Target:
+    """Where a dataset is written: beside its older parts, or as its first.
+
+    Raises FileExistsError for a folder that holds another dataset.
+    """
     if append and FileSystems.exists(_manifest_of(folder)):
-        return Target(folder, f"part-{len(load_manifest(folder).parts):03d}")
+        manifest = load_manifest(folder)
+        if manifest.dataset != dataset:
+            raise FileExistsError(
+                f"{folder} holds {manifest.dataset!r}, this job writes {dataset!r}; choose another --output"
+            )
+        return Target(folder, f"part-{len(manifest.parts):03d}")
     return Target(folder)
 
 

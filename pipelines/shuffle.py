@@ -19,15 +19,18 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import google_crc32c
 import numpy as np
 import orjson
 from apache_beam.pvalue import AsIter
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 SPILLS = "spills"
 OUTBOX_BYTES = 32 << 20
 _VALUE_BYTES = 64
-_TRAILER = struct.Struct("<Q8s")
+_SEGMENT = np.dtype([("offset", "<u8"), ("length", "<u8"), ("crc", "<u4")])
+_TRAILER = struct.Struct("<QQI8s")  # bytes of the index and of the directory at its end, crc32c of the index
 _MAGIC = b"PSSPILL1"
 
 
@@ -79,6 +82,15 @@ def partition_of(key: str, shift: int) -> int:
     return xxh3_64_intdigest(key.encode(errors="surrogatepass")) >> shift
 
 
+def places_by_prefix(keys: NDArray[np.uint64], bits: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """(prefix of `bits` bits, places of the keys that have it), for each prefix there is."""
+    prefixes = keys >> np.uint64(64 - bits)
+    order = np.argsort(prefixes, kind="stable")
+    found, first = np.unique(prefixes[order], return_index=True)
+    for prefix, begin, end in zip(found.tolist(), first, [*first[1:], len(order)], strict=False):
+        yield prefix, order[begin:end]
+
+
 class Cap(NamedTuple):
     """How many values of one key a stage is given: those of the lowest ranks."""
 
@@ -94,14 +106,16 @@ class Cap(NamedTuple):
         del values[self.most :]
         return beyond
 
+    def outcomes(self, beyond: Iterable[Any]) -> Iterator[Any]:
+        """What values beyond the cap count as."""
+        return (outcome for outcome in map(self.outcome, beyond) if outcome is not None)
 
-def gather(blobs: Iterable[bytes], cap: Cap | None = None) -> tuple[dict[str, list[Any]], list[Any]]:
-    """(key → values of all blobs of a partition, what the values beyond the cap count as).
 
-    No key ever has twice as many values as the cap in memory.
+def gather(blobs: Iterable[bytes], groups: dict[str, list[Any]], cap: Cap | None = None) -> Iterator[Any]:
+    """Fill `groups`, key → values of all blobs of a partition; yield what the values beyond the cap count as.
+
+    Between two blobs no key has more than twice as many values as the cap.
     """
-    groups: dict[str, list[Any]] = {}
-    beyond: list[Any] = []
     for blob in blobs:
         for key, values in _load(blob).items():
             if (known := groups.get(key)) is None:
@@ -109,12 +123,11 @@ def gather(blobs: Iterable[bytes], cap: Cap | None = None) -> tuple[dict[str, li
             else:
                 known += values
             if cap and len(known) > 2 * cap.most:
-                beyond += map(cap.outcome, cap.cut(known))
+                yield from cap.outcomes(cap.cut(known))
     if cap:
         for values in groups.values():
             if len(values) > cap.most:
-                beyond += map(cap.outcome, cap.cut(values))
-    return groups, [outcome for outcome in beyond if outcome is not None]
+                yield from cap.outcomes(cap.cut(values))
 
 
 def _dump(groups: dict[str, list[Any]]) -> bytes:
@@ -140,7 +153,7 @@ class Spill:
     def __init__(self, folder: str, bits: int) -> None:
         self.name = f"spill-{uuid.uuid4().hex}"
         self._path, self._partitions = f"{folder}/{self.name}", 1 << bits
-        self._segments: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)  # partition, offset, length
+        self._segments: defaultdict[str, list[tuple[int, int, int, int]]] = defaultdict(list)
         self._offset = 0
 
     def __enter__(self) -> Spill:
@@ -148,7 +161,8 @@ class Spill:
         return self
 
     def write(self, blob: Blob) -> None:
-        self._segments[blob.stage].append((blob.partition, self._offset, len(blob.data)))
+        crc = google_crc32c.value(blob.data)
+        self._segments[blob.stage].append((blob.partition, self._offset, len(blob.data), crc))
         self._file.write(blob.data)
         self._offset += len(blob.data)
 
@@ -163,16 +177,17 @@ class Spill:
 
     def _write_index(self) -> None:
         """For each stage the number of segments before each partition, then the segments; then where these lie."""
-        places = {}
+        places, index = {}, b""
         for stage, segments in self._segments.items():
-            table = np.array(sorted(segments), np.uint64).reshape(-1, 3)
-            before = np.searchsorted(table[:, 0], np.arange(self._partitions + 1, dtype=np.uint64)).astype("<u4")
-            places[stage] = [self._offset, self._offset + before.nbytes]
-            self._offset += self._file.write(before.tobytes())
-            self._offset += self._file.write(table[:, 1:].astype("<u8").tobytes())
+            segments.sort()
+            partitions = np.array([partition for partition, *_ in segments], np.uint64)
+            before = np.searchsorted(partitions, np.arange(self._partitions + 1, dtype=np.uint64)).astype("<u4")
+            places[stage] = [self._offset + len(index), self._offset + len(index) + before.nbytes]
+            index += before.tobytes() + np.array([tuple(where) for _, *where in segments], _SEGMENT).tobytes()
         directory = orjson.dumps(places)
-        self._file.write(directory)
-        self._file.write(_TRAILER.pack(len(directory), _MAGIC))
+        index += directory
+        self._file.write(index)
+        self._file.write(_TRAILER.pack(len(index), len(directory), google_crc32c.value(index), _MAGIC))
 
 
 @dataclass(frozen=True)
@@ -194,20 +209,27 @@ class SpilledBlobs:
     def _read(self, file: int, place: list[int], path: str) -> Iterator[bytes]:
         first, end = np.frombuffer(_pread(file, 8, place[0] + 4 * self.partition, path), "<u4").tolist()
         if first < end:
-            table = _pread(file, 16 * (end - first), place[1] + 16 * first, path)
-            for offset, length in np.frombuffer(table, "<u8").reshape(-1, 2).tolist():
-                yield _pread(file, length, offset, path)
+            table = _pread(file, _SEGMENT.itemsize * (end - first), place[1] + _SEGMENT.itemsize * first, path)
+            for offset, length, crc in np.frombuffer(table, _SEGMENT).tolist():
+                data = _pread(file, length, offset, path)
+                if google_crc32c.value(data) != crc:
+                    raise _damaged(path)
+                yield data
 
 
 @lru_cache(maxsize=4096)
 def _directory(path: str) -> dict[str, list[int]]:
     with open(path, "rb") as file:
-        file.seek(-_TRAILER.size, os.SEEK_END)
-        size, magic = _TRAILER.unpack(file.read())
-        if magic != _MAGIC:
-            raise OSError(f"{path}: damaged; remove {os.path.dirname(path)} and run the job again")
-        file.seek(-_TRAILER.size - size, os.SEEK_END)
-        return orjson.loads(file.read(size))
+        end = os.path.getsize(path) - _TRAILER.size
+        if end < 0:
+            raise _damaged(path)
+        size, of_directory, crc, magic = _TRAILER.unpack(_pread(file.fileno(), _TRAILER.size, end, path))
+        if magic != _MAGIC or size > end:
+            raise _damaged(path)
+        index = _pread(file.fileno(), size, end - size, path)
+        if google_crc32c.value(index) != crc:
+            raise _damaged(path)
+        return orjson.loads(index[len(index) - of_directory :])
 
 
 def _pread(file: int, size: int, offset: int, path: str) -> bytes:
@@ -216,8 +238,12 @@ def _pread(file: int, size: int, offset: int, path: str) -> bytes:
         while len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
             data += more
         if len(data) != size:
-            raise OSError(f"{path}: cut short; remove {os.path.dirname(path)} and run the job again")
+            raise _damaged(path)
     return data
+
+
+def _damaged(path: str) -> OSError:
+    return OSError(f"{path}: damaged or cut short; run the job again")
 
 
 class Shuffle(beam.PTransform):

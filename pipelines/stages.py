@@ -113,9 +113,8 @@ class Work(beam.DoFn):
                     else:
                         outputs.append((tag, value))
             write_whole(done, orjson.dumps(outputs))
-        with open(done, "rb") as file:
-            for tag, value in orjson.loads(file.read()):
-                yield tag, _hashable(value)
+        for tag, value in _read_done(done):
+            yield tag, _hashable(value)
 
 
 @contextmanager
@@ -128,6 +127,14 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _read_done(path: str) -> Any:
+    with open(path, "rb") as file:
+        try:
+            return orjson.loads(file.read())
+        except orjson.JSONDecodeError:
+            raise OSError(f"{path}: damaged or cut short; run the job again") from None
 
 
 def _hashable(value: Any) -> Any:
@@ -197,8 +204,8 @@ class RunStage(Work):
             for path in element.inputs:
                 yield from function(path, element.stripe, element.stripes) if self._plan.splittable else function(path)
             return
-        groups, beyond = gather(element[1], self._plan.cap)
-        yield from beyond
+        groups: dict[str, list[Any]] = {}
+        yield from gather(element[1], groups, self._plan.cap)
         for group in groups.items():
             yield from function(group)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import IO, Any, NamedTuple
 
+import google_crc32c
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -45,6 +46,8 @@ class CellFile(NamedTuple):
     """Of the framed records."""
     characters: tuple[tuple[int, ...], tuple[int, ...]]
     """Pairs in each bin of the length histogram, of anchors and of positives."""
+    crc: int
+    """crc32c of the file."""
 
 
 class Piece(NamedTuple):
@@ -152,13 +155,14 @@ def _in_order_of_bytes(entries: Entries) -> Entries:
 def _write_cell_file(split: str, cell: int, entries: Entries, staging: str) -> CellFile:
     # A retried attempt writes under another name; only the one whose summary arrives is used.
     path = f"{staging}/cell-{uuid.uuid4().hex}"
+    columns = entries.lengths.astype("<u4").tobytes() + entries.fingerprints.astype("<u8").tobytes()
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         file.write(entries.data)
-        file.write(entries.lengths.astype("<u4").tobytes())
-        file.write(entries.fingerprints.astype("<u8").tobytes())
+        file.write(columns)
+    crc = google_crc32c.extend(google_crc32c.value(entries.data), columns)
     edges = [*HISTOGRAM_EDGES, np.inf]
     anchor, positive = (tuple(np.histogram(side, edges)[0].tolist()) for side in entries.characters.T)
-    return CellFile(entries.dataset, split, cell, path, len(entries.keys), len(entries.data), (anchor, positive))
+    return CellFile(entries.dataset, split, cell, path, len(entries.keys), len(entries.data), (anchor, positive), crc)
 
 
 def read_cell(cell: CellFile) -> Block:
@@ -168,6 +172,8 @@ def read_cell(cell: CellFile) -> Block:
     expected = cell.bytes + 12 * cell.records
     if len(content) != expected:
         raise OSError(f"{cell.path}: {len(content)} bytes; expected {expected}; run the job again")
+    if google_crc32c.value(content) != cell.crc:
+        raise OSError(f"{cell.path}: damaged; run the job again")
     lengths = np.frombuffer(content, "<u4", cell.records, cell.bytes)
     fingerprints = np.frombuffer(content, "<u8", cell.records, cell.bytes + 4 * cell.records)
     return Block(content[: cell.bytes], lengths.astype(np.uint32), fingerprints.astype(np.uint64))
