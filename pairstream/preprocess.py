@@ -126,7 +126,7 @@ def _find_source(name: str, known: Mapping[str, Any]) -> Any:
         if not Path(name).is_file():
             raise UsageError(f"{name}: no such file; expected a Python file that defines `source`")
         found = runpy.run_path(name).get("source")  # the file is executed: trusted alone
-        if not hasattr(found, "read_pairs"):
+        if not hasattr(found, "stages"):
             raise UsageError(f"{name}: defines no `source`; see docs/sources.md")
         return found
     return known_source(name, known)

@@ -134,14 +134,15 @@ def _dump(groups: dict[str, list[Any]]) -> bytes:
     try:
         return orjson.dumps(groups)
     except TypeError:  # half a surrogate pair, or an integer of over 64 bits
-        return json.dumps(groups).encode()
+        return _PLAIN + json.dumps(groups).encode()
 
 
 def _load(data: bytes) -> dict[str, list[Any]]:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return json.loads(data)
+    return json.loads(data[len(_PLAIN) :]) if data.startswith(_PLAIN) else orjson.loads(data)
+
+
+_PLAIN = b"json\n"
+"""Before a blob that Python's own JSON wrote."""
 
 
 # Files of blobs

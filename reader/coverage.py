@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reader.segments import SegmentedSchedule
 from schemas.mixture import Mixture
 
 
@@ -16,8 +17,9 @@ class DatasetCoverage:
     lines: int | None
     """Pairs of the dataset; None where nobody says."""
     weight: float
+    """At step 0."""
     share: float
-    """Of all pairs drawn, 0 to 1."""
+    """Of all pairs drawn in the run, 0 to 1."""
     draws: int
     """Pairs drawn in the run."""
     epochs: float | None
@@ -26,13 +28,23 @@ class DatasetCoverage:
     """Part of the dataset that is seen, 0 to 1: within an epoch no pair comes twice."""
 
 
-def foresee(mixture: Mixture, lines: Mapping[str, int | None], draws: int) -> list[DatasetCoverage]:
-    """The coverage of each dataset of a mixture after `draws` pairs."""
+def foresee(
+    mixture: Mixture,
+    schedule: SegmentedSchedule,
+    lines: Mapping[str, int | None],
+    *,
+    steps: int,
+    batch_size: int,
+) -> list[DatasetCoverage]:
+    """The coverage of each dataset of a mixture after `steps` batches, as the weights have it."""
+    batches = schedule.expected(steps)
+    weights = mixture.weigh(lines)[0][1]
     found = []
-    for entry in mixture.datasets:
-        share = entry.weight / mixture.total_weight
+    for entry, weight, deserved in zip(mixture.datasets, weights, batches.tolist(), strict=True):
         count = lines.get(entry.name)
-        epochs = draws * share / count if count else None
+        draws = deserved * batch_size
+        epochs = draws / count if count else None
         coverage = None if epochs is None else min(1.0, epochs)
-        found.append(DatasetCoverage(entry.name, count, entry.weight, share, round(draws * share), epochs, coverage))
+        share = deserved / float(batches.sum())
+        found.append(DatasetCoverage(entry.name, count, weight, share, round(draws), epochs, coverage))
     return found

@@ -1,14 +1,18 @@
 """What is in batch s, by arithmetic: a pure function of mixture, manifests, seed and s.
 
-`schedule` says how many records of which dataset, `permutation` in what order a dataset's windows
+`segments` says how many records of which dataset, `permutation` in what order a dataset's windows
 come, and here both become runs of records in shards. Nothing is read, nothing is remembered from
 batch to batch, and a plan's memory does not grow with the records.
+
+A dataset smaller than its slot wraps: the slot holds it more than once, and the loss masks equal texts.
+One smaller than a window has its records in the same order in every epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reader.permutation import permutation_key, permute
-from reader.schedule import Schedule, make_schedule
+from reader.permutation import permutation_key, permute_each
+from reader.segments import SegmentedSchedule, make_segments
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
 from schemas.pair import TRAIN
@@ -75,32 +79,73 @@ class DatasetOrder:
 
     def runs(self, position: int, count: int) -> Iterator[tuple[str, int, int]]:
         """(shard, first record, records) of `count` records from `position` on, over any epochs."""
+        for run in _locate([Stretch(0, self, position, count)]):
+            yield run[1:]
+
+    def _pieces(self, position: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """(epoch, first, end) of a stretch of the sequence, epoch by epoch."""
         while count:
-            epoch, within = divmod(position, self.records)
-            taken = min(count, self.records - within)
-            yield from self._runs_in_epoch(epoch, within, taken)
+            epoch, first = divmod(position, self.records)
+            taken = min(count, self.records - first)
+            yield epoch, first, first + taken
             position += taken
             count -= taken
 
-    def _runs_in_epoch(self, epoch: int, first: int, count: int) -> Iterator[tuple[str, int, int]]:
-        full = int(self.windows_before[-1])
-        in_windows = max(0, min(count, full * self.window - first))
-        if in_windows:
-            places = np.arange(first // self.window, (first + in_windows - 1) // self.window + 1)
-            windows = permute(places, full, permutation_key(self.seed, self.name, epoch))
-            for place, window in zip(places.tolist(), windows.tolist(), strict=True):
-                begin = max(first, place * self.window)
-                end = min(first + in_windows, (place + 1) * self.window)
-                shard = int(np.searchsorted(self.windows_before, window, side="right")) - 1
-                start = (window - int(self.windows_before[shard])) * self.window
-                yield self.paths[shard], start + begin - place * self.window, end - begin
-        tail, end = first + in_windows - full * self.window, first + count - full * self.window
-        while tail < end:
-            shard = int(np.searchsorted(self.tails_before, tail, side="right")) - 1
-            taken = min(end, int(self.tails_before[shard + 1])) - tail
-            start = int(self.windows_before[shard + 1] - self.windows_before[shard]) * self.window
-            yield self.paths[shard], start + tail - int(self.tails_before[shard]), taken
-            tail += taken
+
+class Stretch(NamedTuple):
+    """Consecutive records of a dataset's sequence."""
+
+    dataset: int
+    order: DatasetOrder
+    position: int
+    count: int
+
+
+def _locate(stretches: Sequence[Stretch]) -> Iterator[Run]:
+    """Where the records of all stretches lie, in order. Their windows are permuted in one call."""
+    pieces = [
+        (stretch.dataset, stretch.order, *piece)
+        for stretch in stretches
+        for piece in stretch.order._pieces(stretch.position, stretch.count)
+    ]
+    places, parts = [], []
+    for _, order, epoch, first, end in pieces:
+        full = int(order.windows_before[-1])
+        window_end = min(end, full * order.window)
+        places.append(range(first // order.window, max(first // order.window, -(-window_end // order.window))))
+        if places[-1]:
+            key = permutation_key(order.seed, order.name, epoch)
+            parts.append((np.arange(places[-1].start, places[-1].stop), full, key))
+    windows = permute_each(parts)
+    used = 0
+    for (dataset, order, _, first, end), here in zip(pieces, places, strict=True):
+        yield from _windows(dataset, order, here, windows[used : used + len(here)], first, end)
+        yield from _tails(dataset, order, first, end)
+        used += len(here)
+
+
+def _windows(
+    dataset: int, order: DatasetOrder, places: range, windows: NDArray[np.int64], first: int, end: int
+) -> Iterator[Run]:
+    """Records `first` … `end - 1` of an epoch, those in the full windows that come at `places`."""
+    shards = np.searchsorted(order.windows_before, windows, side="right") - 1
+    starts = (windows - order.windows_before[shards]) * order.window
+    for place, shard, start in zip(places, shards.tolist(), starts.tolist(), strict=True):
+        before = place * order.window
+        begin = max(first, before)
+        yield Run(dataset, order.paths[shard], start + begin - before, min(end, before + order.window) - begin)
+
+
+def _tails(dataset: int, order: DatasetOrder, first: int, end: int) -> Iterator[Run]:
+    """Records `first` … `end - 1` of an epoch, those in the chained tails."""
+    in_windows = int(order.windows_before[-1]) * order.window
+    tail, end = max(first, in_windows) - in_windows, end - in_windows
+    while tail < end:
+        shard = int(np.searchsorted(order.tails_before, tail, side="right")) - 1
+        taken = min(end, int(order.tails_before[shard + 1])) - tail
+        start = int(order.windows_before[shard + 1] - order.windows_before[shard]) * order.window
+        yield Run(dataset, order.paths[shard], start + tail - int(order.tails_before[shard]), taken)
+        tail += taken
 
 
 @dataclass(frozen=True)
@@ -111,25 +156,32 @@ class BatchPlan:
     """Dataset names, in the mixture's order."""
     orders: tuple[DatasetOrder | None, ...]
     """None for a dataset of weight 0."""
-    schedule: Schedule
+    schedule: SegmentedSchedule
     batch_size: int
     content_hash: str
     """Digest of mixture, manifests, seed and batch size: equal hashes, equal batches."""
 
+    @property
+    def end(self) -> int | None:
+        """The step from which no dataset is left to draw, all having been read `max_epochs` times; None: none is."""
+        return self.schedule.end
+
     def runs(self, step: int, rows: range | None = None) -> list[Run]:
-        """The records of batch `step` in row order; with `rows`, of those rows of the batch alone."""
+        """The records of batch `step` in row order; with `rows`, of those rows of the batch alone.
+
+        Raises ValueError for a step beyond the plan's end.
+        """
         rows = range(self.batch_size) if rows is None else rows
-        chosen: list[Run] = []
+        stretches: list[Stretch] = []
         first_row = 0
         for slot in self.schedule.slots(step):
             begin, end = max(rows.start, first_row), min(rows.stop, first_row + slot.rows)
             if begin < end:
                 order = self.orders[slot.dataset]
                 assert order is not None  # the schedule names no dataset of weight 0
-                position = slot.position + begin - first_row
-                chosen += [Run(slot.dataset, *run) for run in order.runs(position, end - begin)]
+                stretches.append(Stretch(slot.dataset, order, slot.position + begin - first_row, end - begin))
             first_row += slot.rows
-        return chosen
+        return list(_locate(stretches))
 
     def epochs(self, steps: int) -> list[float]:
         """How often each dataset has been read through after `steps` batches."""
@@ -149,34 +201,78 @@ def plan_batches(
 ) -> BatchPlan:
     """The plan of a mixture over the datasets in folder `data`.
 
-    `batch_size` and `seed` stand in for the mixture's own. Raises FileNotFoundError naming every
-    dataset that has no manifest, and ValueError for a dataset without the split or a batch that
-    the slots do not divide.
+    `batch_size` and `seed` stand in for the mixture's own. Rules that make weights from lines, and
+    `max_epochs`, count the records of the manifests, not the lines of the mixture. Raises
+    FileNotFoundError naming every dataset that has no manifest, and ValueError for a dataset without
+    the split or a batch that the slots do not divide.
     """
     seed = mixture.seed if seed is None else seed
     batch_size = mixture.batch.size if batch_size is None else batch_size
-    wanted = [entry.name for entry in mixture.datasets if entry.weight > 0]
-    manifests = load_manifests(data, wanted)
-    hashes = {name: manifest.content_hash for name, manifest in manifests.items()}
-    # What decides a batch and nothing else: 3 and 3.0 are one weight, and line counts decide nothing.
-    weights = [(entry.name, str(Fraction(str(entry.weight)))) for entry in mixture.datasets if entry.weight > 0]
-    policy = (mixture.batch.slots, mixture.batch.policy)
-    content = (weights, sorted(hashes.items()), policy, seed, batch_size, split)
+    manifests = load_manifests(data, mixture.drawn)
+    weights = mixture.weigh({name: manifest.records(split) for name, manifest in manifests.items()})
+    orders = tuple(
+        DatasetOrder.from_manifest(manifests[entry.name], split, seed)
+        if any(one[n] > 0 for _, one in weights)
+        else None
+        for n, entry in enumerate(mixture.datasets)
+    )
+    limits = epoch_limits(mixture, [order.records if order else 0 for order in orders])
     return BatchPlan(
         names=tuple(entry.name for entry in mixture.datasets),
-        orders=tuple(
-            DatasetOrder.from_manifest(manifests[entry.name], split, seed) if entry.weight > 0 else None
-            for entry in mixture.datasets
-        ),
-        schedule=make_schedule(
-            [entry.weight for entry in mixture.datasets],
-            batch_size=batch_size,
-            slots=mixture.batch.slots,
-            seed=seed,
-        ),
+        orders=orders,
+        schedule=make_segments(weights, batch=mixture.batch, batch_size=batch_size, seed=seed, limits=limits),
         batch_size=batch_size,
-        content_hash=hashlib.sha256(repr(content).encode()).hexdigest(),
+        content_hash=_digest(mixture, weights, limits, manifests, (seed, batch_size, split)),
     )
+
+
+def epoch_limits(mixture: Mixture, records: Sequence[int | None]) -> list[int | None]:
+    """Records after which each dataset has been read its `max_epochs` times; None: it never leaves.
+
+    Raises ValueError for a dataset that has a limit and unknown records.
+    """
+    limits: list[int | None] = []
+    for entry, count in zip(mixture.datasets, records, strict=True):
+        if entry.max_epochs is not None and count is None and entry.name in mixture.drawn:
+            raise ValueError(f"max_epochs of {entry.name!r} needs its lines; give 'lines' or its manifest's folder")
+        limits.append(None if entry.max_epochs is None or count is None else math.ceil(entry.max_epochs * count))
+    return limits
+
+
+def _digest(
+    mixture: Mixture,
+    segments: Sequence[tuple[int, Sequence[float]]],
+    limits: Sequence[int | None],
+    manifests: Mapping[str, Manifest],
+    rest: tuple[object, ...],
+) -> str:
+    """What decides a batch and nothing else: 3 and 3.0 are one weight, and unused line counts decide nothing."""
+    names = [entry.name for entry in mixture.datasets]
+    by_step = [
+        (step, [(name, str(Fraction(str(w)))) for name, w in zip(names, weights, strict=True) if w > 0])
+        for step, weights in segments
+    ]
+    hashes = sorted((name, manifest.content_hash) for name, manifest in manifests.items())
+    policy = mixture.batch.policy
+    content = (by_step[0][1], hashes, (mixture.batch.slots if policy == "homogeneous" else None, policy), *rest)
+    limited = [(name, limit) for name, limit in zip(names, limits, strict=True) if limit]
+    if by_step[1:] or limited:
+        content = (*content, by_step[1:], limited)
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def host_rows(batch_size: int, hosts: int, host: int) -> range:
+    """The rows of each batch that belong to one of so many hosts; in the hosts' order they are the batch.
+
+    Raises ValueError, with the nearest number that does, when the hosts do not divide the batch.
+    """
+    if not 0 <= host < hosts:
+        raise ValueError(f"host {host} of {hosts}; expected a number from 0 to {hosts - 1}")
+    if batch_size % hosts:
+        near = max(1, round(batch_size / hosts)) * hosts
+        raise ValueError(f"batch size {batch_size} does not divide over {hosts} hosts; the nearest that does: {near}")
+    share = batch_size // hosts
+    return range(host * share, (host + 1) * share)
 
 
 def load_manifests(data: str | Path, names: Sequence[str]) -> dict[str, Manifest]:

@@ -1,28 +1,34 @@
-"""Which dataset fills which rows of batch s: a periodic table made once from the weights.
+"""The policy `homogeneous`: which datasets share batch s, and how its rows are divided.
 
 A batch has k homogeneous slots of distinct datasets. A dataset with more than 1/k of the weight
 sits in every batch with its share of the rows, and the others divide the rest by the same rule.
 Where every share is at most 1/k the slots are equal, and choosing k distinct datasets a step so
-that each stays within one slot of its weight is the Pfair scheduling problem: datasets are tasks,
-slots are processors. The PD² rule (Anderson and Srinivasan, "Mixed Pfair/ERfair scheduling of
-asynchronous periodic tasks", 2004) solves it for any k.
+that each stays within one slot of its weight is the scheduling problem of `reader/pfair.py`.
+
+What follows from it, and is tested:
+
+- Every batch has at least two datasets where k ≥ 2, the mixture has two, and those beside the largest
+  deserve a row a batch together. (Else a batch without them comes now and then, for weights hold.)
+- More datasets than slots take turns; with fewer, each sits in every batch with its share of the rows.
+- A single dataset fills every batch. At 9 : 1 with two slots, 1,000 rows are 900 and 100 in every batch.
+- A dataset of weight 0 is never drawn.
 
 Counts are Python integers or int64; weights are exact fractions.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_PERIOD = 65_536
+from reader.ledger import Ledger
+from reader.pfair import MAX_PERIOD, common_period, schedule_slots, whole_debts, whole_quotas
 
 
 class Slot(NamedTuple):
@@ -34,20 +40,33 @@ class Slot(NamedTuple):
     """Records of the dataset drawn before this slot, since step 0."""
 
 
+class Schedule(Protocol):
+    """Who fills the rows of each batch: what every policy is."""
+
+    @property
+    def largest_error(self) -> float:
+        """Largest difference between a dataset's share and what a whole period gives it; 0 when exact."""
+        ...
+
+    def position(self, dataset: int, step: int) -> int:
+        """Records of a dataset drawn before `step`, in time that does not grow with the step."""
+        ...
+
+    def slots(self, step: int) -> list[Slot]:
+        """The slots of a batch, in row order."""
+        ...
+
+
 @dataclass(frozen=True)
-class Schedule:
+class HomogeneousSchedule:
     """The table: in period step t, slot j takes `rows[t, j]` rows of dataset `datasets[t, j]`."""
 
     datasets: NDArray[np.int64]
     """[T, k]"""
     rows: NDArray[np.int64]
     """[T, k]; every line sums to the batch size."""
-    steps_of: tuple[NDArray[np.int64], ...]
-    """For each dataset the period steps in which it stands, ascending."""
-    rows_before: tuple[NDArray[np.int64], ...]
-    """For each dataset its rows before each of those steps, then its rows in a whole period."""
+    ledger: Ledger
     largest_error: float
-    """Largest difference between a dataset's share and what the table gives it; 0 when exact."""
 
     @property
     def period(self) -> int:
@@ -55,49 +74,73 @@ class Schedule:
         return len(self.datasets)
 
     def position(self, dataset: int, step: int) -> int:
-        """Records of a dataset drawn before `step`: cycles times quota plus a look-up."""
-        cycles, within = divmod(step, self.period)
-        before = self.rows_before[dataset]
-        return cycles * int(before[-1]) + int(before[np.searchsorted(self.steps_of[dataset], within)])
+        return self.ledger.given(dataset, step)
 
     def slots(self, step: int) -> list[Slot]:
-        """The slots of a batch, in row order."""
         within = step % self.period
         return [
-            Slot(int(dataset), int(rows), self.position(int(dataset), step))
-            for dataset, rows in zip(self.datasets[within], self.rows[within], strict=True)
+            Slot(dataset, rows, self.position(dataset, step))
+            for dataset, rows in zip(self.datasets[within].tolist(), self.rows[within].tolist(), strict=True)
             if rows
         ]
 
 
-def make_schedule(weights: Sequence[float], *, batch_size: int, slots: int, seed: int) -> Schedule:
+def make_homogeneous(
+    weights: Sequence[float],
+    *,
+    batch_size: int,
+    slots: int,
+    seed: int,
+    steps: int | None = None,
+    owed: Sequence[float] | None = None,
+) -> HomogeneousSchedule:
     """The table for datasets with these weights; a weight of 0 leaves a dataset out.
 
-    Raises ValueError when the slots do not divide the batch.
+    `steps`: how many will be asked for; None: no end. `owed`: rows that each dataset is behind at the
+    start, which a run of at most 65,536 steps makes good. Raises ValueError when the slots do not divide the batch.
     """
     if batch_size < 1 or slots < 1:
         raise ValueError(f"batch size {batch_size} and {slots} slots; expected at least 1 of each")
     if batch_size % slots:
         near = max(1, round(batch_size / slots)) * slots
         raise ValueError(f"batch size {batch_size} does not divide into {slots} slots; the nearest that does: {near}")
-    exact = [Fraction(str(weight)) for weight in weights]
-    total = sum(exact)
-    shares = {number: weight / total for number, weight in enumerate(exact) if weight > 0}
+    shares = exact_shares(weights)
     large, rest, rest_slots = _split_large(shares, slots)
     rest_total = sum((shares[number] for number in rest), Fraction(0))
-    period = _period(
+    period = common_period(
         [share * batch_size for share in shares.values()]  # rows, which the others' slots may have in fractions
         + [shares[number] / rest_total * rest_slots for number in rest]
     )
-    columns = [np.full(period, number, np.int64) for number in large]
+    if steps is None or steps > MAX_PERIOD or owed is None:
+        owed, length = None, min(period, steps or period)
+    else:  # what is owed comes once: the table does not repeat
+        length = steps
+    columns = [np.full(length, number, np.int64) for number in large]
     ideal = [shares[number] * batch_size for number in large]
+    planned = {number: shares[number] for number in large}
     if rest:
-        quotas = _quotas([shares[number] / rest_total for number in rest], rest_slots * period, period)
-        columns += list(np.array(rest)[schedule_slots(quotas, period, rest_slots, seed)].T)
+        quotas = whole_quotas([shares[number] / rest_total for number in rest], rest_slots * period, period)
+        slot_rows = float(rest_total) * batch_size / rest_slots
+        debts = None if owed is None else whole_debts([owed[number] / slot_rows for number in rest], period)
+        columns += list(np.array(rest)[schedule_slots(quotas, period, rest_slots, seed, length, debts)].T)
+        planned |= {n: Fraction(q, rest_slots * period) * rest_total for n, q in zip(rest, quotas, strict=True)}
         ideal += [rest_total * batch_size / rest_slots] * rest_slots
     datasets = np.stack(columns, axis=1)
-    rows = _whole_rows(datasets, ideal, batch_size)
-    return _count_rows(datasets, rows, shares, len(weights), batch_size)
+    rows = _whole_rows(datasets, ideal, batch_size, settled=owed is None and length == period)
+    ledger = Ledger.of(datasets, rows, len(weights))
+    return HomogeneousSchedule(datasets, rows, ledger, largest_difference(planned, shares))
+
+
+def exact_shares(weights: Sequence[float]) -> dict[int, Fraction]:
+    """Dataset → share, of those that have one, as exact as the weights are written."""
+    exact = [Fraction(str(weight)) for weight in weights]
+    total = sum(exact)
+    return {number: weight / total for number, weight in enumerate(exact) if weight > 0}
+
+
+def largest_difference(planned: Mapping[int, Fraction], shares: Mapping[int, Fraction]) -> float:
+    """Between the share that a schedule plans for a dataset and the one it should have."""
+    return float(max(abs(planned[number] - share) for number, share in shares.items()))
 
 
 def _split_large(shares: dict[int, Fraction], slots: int) -> tuple[list[int], list[int], int]:
@@ -112,32 +155,14 @@ def _split_large(shares: dict[int, Fraction], slots: int) -> tuple[list[int], li
     return large, sorted(rest), slots
 
 
-def _period(quantities: list[Fraction]) -> int:
-    """Least number of steps in which all quantities become whole, or the most there may be."""
-    return min(math.lcm(*(quantity.denominator for quantity in quantities)), MAX_PERIOD)
-
-
-def _quotas(shares: list[Fraction], total: int, most: int) -> list[int]:
-    """Whole numbers with the given sum, as near the shares as can be, each from 1 to `most`."""
-    exact = [share * total for share in shares]
-    quotas = [min(max(math.floor(quantity), 1), most) for quantity in exact]
-    by_need = sorted(range(len(shares)), key=lambda number: (quotas[number] - exact[number], number))
-    missing = total - sum(quotas)
-    step = 1 if missing > 0 else -1
-    order = by_need if missing > 0 else by_need[::-1]
-    while missing:
-        for number in order:
-            if missing and 1 <= quotas[number] + step <= most:
-                quotas[number] += step
-                missing -= step
-    return quotas
-
-
-def _whole_rows(datasets: NDArray[np.int64], ideal: list[Fraction], batch_size: int) -> NDArray[np.int64]:
+def _whole_rows(
+    datasets: NDArray[np.int64], ideal: list[Fraction], batch_size: int, *, settled: bool
+) -> NDArray[np.int64]:
     """[T, slots] rows, where slot j deserves `ideal[j]` of them and each step has `batch_size`.
 
     What rounding leaves over goes, step by step, to the datasets that are furthest behind; so no
-    dataset drifts from its weight, however slots and fractions fall together.
+    dataset drifts from its weight, however slots and fractions fall together. `settled`: the steps are
+    a whole period, and end without debts.
     """
     least = [math.floor(quantity) for quantity in ideal]
     over = batch_size - sum(least)
@@ -153,7 +178,8 @@ def _whole_rows(datasets: NDArray[np.int64], ideal: list[Fraction], batch_size: 
         for slot in sorted(range(len(here)), key=lambda slot: -debts[here[slot]])[:over]:
             rows[step, slot] += 1
             debts[here[slot]] -= unit
-    _settle(datasets, rows, [(2 * debt + unit) // (2 * unit) for debt in debts])
+    if settled:
+        _settle(datasets, rows, [(2 * debt + unit) // (2 * unit) for debt in debts])
     return rows
 
 
@@ -172,64 +198,3 @@ def _settle(datasets: NDArray[np.int64], rows: NDArray[np.int64], owed: list[int
                 most = np.argmax(taken_from)
                 rows[steps[most], slots[most]] += one
                 rows[steps[most], 0] -= one
-
-
-def schedule_slots(quotas: Sequence[int], period: int, slots: int, seed: int) -> NDArray[np.int64]:
-    """[period, slots]: which task runs in each slot; task i runs quotas[i] times, never twice a step.
-
-    The quotas sum to period * slots and none is above the period. At every step each task has run
-    within one of quotas[i] / period times the steps.
-    """
-    ties = np.random.default_rng(seed).permutation(len(quotas)).tolist()
-
-    def entry(task: int, turn: int) -> tuple[int, tuple[int, int, int, int], int, int]:
-        """(release, PD² priority, task, turn) of a task's turn-th run, counted from 1."""
-        quota = quotas[task]
-        deadline = _ceil_div(turn * period, quota)
-        overlaps = turn * period % quota != 0
-        group = 0
-        if 2 * quota >= period and quota < period:
-            idle = period - quota
-            filled = _ceil_div(deadline * idle, period)
-            group = _ceil_div(filled * period, idle)
-        return (turn - 1) * period // quota, (deadline, -overlaps, -group, ties[task]), task, turn
-
-    waiting = [entry(task, 1) for task in range(len(quotas))]
-    heapq.heapify(waiting)
-    ready: list[tuple[tuple[int, int, int, int], int, int]] = []
-    table = np.empty((period, slots), np.int64)
-    for step in range(period):
-        while waiting and waiting[0][0] <= step:
-            _, priority, task, turn = heapq.heappop(waiting)
-            heapq.heappush(ready, (priority, task, turn))
-        running = [heapq.heappop(ready) for _ in range(slots)]
-        for _, task, turn in running:
-            if turn < quotas[task]:
-                heapq.heappush(waiting, entry(task, turn + 1))
-        table[step] = sorted(task for _, task, _ in running)
-    return table
-
-
-def _ceil_div(dividend: int, divisor: int) -> int:
-    return -(-dividend // divisor)
-
-
-def _count_rows(
-    datasets: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    shares: dict[int, Fraction],
-    count: int,
-    batch_size: int,
-) -> Schedule:
-    period = len(datasets)
-    step_of = np.repeat(np.arange(period), datasets.shape[1])
-    flat_datasets, flat_rows = datasets.ravel(), rows.ravel()
-    steps_of, rows_before, errors = [], [], []
-    for number in range(count):
-        here = flat_datasets == number
-        before = np.concatenate([[0], np.cumsum(flat_rows[here], dtype=np.int64)])
-        steps_of.append(step_of[here])
-        rows_before.append(before)
-        errors.append(abs(int(before[-1]) / (period * batch_size) - float(shares.get(number, 0))))
-    largest = max(errors)
-    return Schedule(datasets, rows, tuple(steps_of), tuple(rows_before), largest if largest > 1e-12 else 0.0)

@@ -7,6 +7,7 @@ as contexts. Dumps are ndjson, compressed or not, with the field types of any ye
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ DELETED = ("[deleted]", "[removed]")
 PARENTS = "parents\0"
 """Before the path of a dump that supplies parents and yields no pairs."""
 _COMMENT_BYTES = 400
-ORDINARY, BOT, PARENT_ALONE = 0, 1, 2
+ORDINARY, BOT, PARENT_ALONE = 0, 1, 2  # bits
 
 
 class Comment(NamedTuple):
@@ -41,7 +42,7 @@ class Comment(NamedTuple):
     body: str
     subreddit: str = ""
     kind: int = ORDINARY
-    """ORDINARY, BOT, or PARENT_ALONE: from a dump that yields no pairs."""
+    """ORDINARY, or the bits BOT and PARENT_ALONE: from a dump that yields no pairs."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,7 @@ def read_comments(
             for row in rows:
                 parsed = comment_from_row(row, kind)
                 if isinstance(parsed, str):
-                    raw = row if isinstance(row, bytes) else orjson.dumps(row, default=str)
-                    dropped.append(Drop(dataset, "read", parsed, texts=(raw.decode(errors="replace"),)))
+                    dropped.append(Drop(dataset, "read", parsed, texts=_as_text(row)))
                     continue
                 reason = judge(parsed[1][4]) if judge else None
                 if source.drop_nsfw and row.get("over_18") is True:
@@ -158,8 +158,8 @@ def read_comments(
                 if reason:
                     dropped.append(Drop(dataset, "filter", reason, texts=(parsed[1][3],)))
                     continue
-                if source.drop_bots and kind == ORDINARY and is_bot(str(row.get("author")), parsed[1][3]):
-                    parsed[1][5] = BOT
+                if source.drop_bots and is_bot(str(row.get("author")), parsed[1][3]):
+                    parsed[1][5] |= BOT
                 comments.append(parsed)
             if kind == ORDINARY:
                 yield Read(dataset, len(rows))
@@ -168,6 +168,13 @@ def read_comments(
             yield KeyedBlock(comments, _COMMENT_BYTES * len(comments))
     except UnreadableFileError as error:
         yield BadFile(str(error))
+
+
+def _as_text(row: Any) -> tuple[str, ...]:
+    """A row that is no comment, to be kept aside."""
+    if isinstance(row, bytes):
+        return (row.decode(errors="replace"),)
+    return (json.dumps(row, default=str, ensure_ascii=False),) if isinstance(row, dict | list | str) else ()
 
 
 def comment_from_row(row: Any, kind: int = ORDINARY) -> tuple[str, list[Any]] | str:
@@ -212,7 +219,7 @@ def _age(value: list[Any]) -> tuple[int, str, list[Any]]:
 
 
 def _too_many(dataset: str, value: list[Any]) -> Drop | None:
-    ordinary = value[5] != PARENT_ALONE
+    ordinary = not value[5] & PARENT_ALONE
     return Drop(dataset, "pair", "thread_too_long", texts=(value[3],)) if ordinary else None
 
 
@@ -222,7 +229,7 @@ def pair_thread(element: tuple[str, Iterable[Any]], dataset: str, rules: Reddit)
     comments: dict[str, Comment] = {}
     for comment in map(Comment._make, values):
         if (other := comments.get(comment.id)) is not None:
-            if PARENT_ALONE not in (comment.kind, other.kind):
+            if not (comment.kind | other.kind) & PARENT_ALONE:
                 yield Drop(dataset, "pair", "duplicate_comment")
             comment = min(comment, other, key=_version_rank)
         comments[comment.id] = comment
@@ -230,7 +237,7 @@ def pair_thread(element: tuple[str, Iterable[Any]], dataset: str, rules: Reddit)
     least, most = rules.min_characters, rules.max_characters
     top_level = missing = pairs = 0
     for comment in comments.values():
-        if comment.kind == PARENT_ALONE:
+        if comment.kind & PARENT_ALONE:
             continue
         parent = comments.get(comment.parent)
         if parent is None:
@@ -266,7 +273,7 @@ def _may_have_cycles(comments: dict[str, Comment]) -> bool:
 
 def _version_rank(comment: Comment) -> tuple[bool, bool, int, bytes, str, str, int]:
     """Of two comments with one id the lower wins: one that yields a pair, not deleted, later retrieved, smaller."""
-    alone, deleted = comment.kind == PARENT_ALONE, comment.body in DELETED
+    alone, deleted = comment.kind & PARENT_ALONE > 0, comment.body in DELETED
     body = comment.body.encode(errors="surrogatepass")
     return alone, deleted, -comment.retrieved, body, comment.parent, comment.subreddit, comment.kind
 
@@ -300,7 +307,7 @@ def _ancestors(comment: Comment, comments: dict[str, Comment], most: int) -> Ite
 def _unfit(comment: Comment, least: int, most: int, side: dict[str, str]) -> str | None:
     body = comment.body
     if least <= len(body) <= most and body not in DELETED:
-        return side["bot"] if comment.kind == BOT else None
+        return side["bot"] if comment.kind & BOT else None
     if len(body) > most:
         return side["long"]
     return side["deleted"] if body in DELETED else side["short"]

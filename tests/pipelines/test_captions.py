@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.captions import ROWS, aligned_captions, coco_member, flickr_member
 from pipelines.sources.sets import SetOptions
 from schemas.example import decode_pair

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from pipelines.funnel import Drop, Read
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.base import RecordOptions
 from pipelines.sources.code import (
     ROWS,

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.files import match_files
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.columns import ROWS, ColumnOptions, pairs_of_row
 from schemas.example import decode_pair
 from schemas.manifest import Manifest

@@ -4,7 +4,8 @@ from collections import defaultdict
 
 import pytest
 
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.duplicates import ROWS, TripletOptions, choose_other, paraphrases
 from pipelines.sources.sets import SetOptions
 from schemas.example import decode_pair

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.base import Source
 from pipelines.sources.joins import Grouped, Text, Wanted
 from pipelines.sources.msmarco import (

@@ -11,7 +11,8 @@ import pytest
 
 from pairstream.cli import main
 from pipelines.catalog import CATALOGUE
-from pipelines.preprocess import Job, run
+from pipelines.job import Job
+from pipelines.preprocess import run
 from pipelines.sources.pair_lines import FolderOptions, MixtureFolder, pairs_of_line
 from pipelines.sources.sets import SetOptions
 from schemas.manifest import Manifest

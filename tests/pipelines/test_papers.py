@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.preprocess import Job, JobError, run
+from pipelines.funnel import Keyed
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.joins import (
     Grouped,
     JoinedSource,
@@ -16,8 +18,8 @@ from pipelines.sources.joins import (
     answer,
     ask,
     false_negative,
-    known_texts,
     make_pair,
+    route,
     smallest_distinct,
 )
 from pipelines.sources.papers import ROWS, _Citations, _metadata, _neighbours, _triple, title_abstract
@@ -77,14 +79,14 @@ def test_smallest_distinct_chooses_otherwise_for_another_salt():
     assert len({smallest_distinct(items, 1, str(salt))[0] for salt in range(20)}) > 5
 
 
-def test_an_answer_streams_both_sides_and_no_order_decides_between_texts():
-    wanted = (("a", "b"), ("known", None))
-    asked = [value for _, value in ask(wanted)]
-    offered = [(-1, text, "") for text in ("later", "", "first")]
-    for values in ([*asked, *offered], [*reversed(offered), *asked]):
-        assert list(answer(("b", values))) == [('["a", "b"]', (1, "first"))]
-    assert list(known_texts(wanted)) == [('["a", "b"]', (0, "known"))]
-    assert list(answer(("b", asked))) == [('["a", "b"]', (1, None))]
+def test_an_answer_brings_both_sides_together_and_no_order_decides_between_texts():
+    known, question = ask(Wanted(("a", "b"), ("known", None)))
+    assert known == Keyed('["a", "b"]', (0, "known"), 3)
+    assert (question.key, question.stage) == ("b", 2)
+    offered = [found.value for text in ("later", "", "first") for found in route(Text("b", text))]
+    for values in ([question.value, *offered], [*reversed(offered), question.value]):
+        assert list(answer(("b", values))) == [Keyed('["a", "b"]', (1, "first"), 3)]
+    assert list(answer(("b", [question.value]))) == [Keyed('["a", "b"]', (1, None), 3)]
 
 
 def test_a_tuple_wanted_twice_is_one_pair_and_one_drop():

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.funnel import BadFile, Drop, Read
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources import question_answering, question_passages
 from pipelines.sources.base import Source
 from pipelines.sources.paq import join_passage

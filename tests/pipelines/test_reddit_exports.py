@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.funnel import BadFile, Drop, Read
-from pipelines.preprocess import Job, JobError, run
-from pipelines.sources.reddit import Reddit
+from pipelines.funnel import BadFile, Drop, KeyedBlock, Read
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
+from pipelines.sources.reddit import Reddit, read_comments
 from pipelines.sources.reddit_exports import ROWS, RedditBigQuery, RedditThreads, parquet_rows
 from schemas.example import decode_pair
 from schemas.manifest import Manifest
@@ -91,8 +92,8 @@ def test_thread_files_are_read_without_an_archive_too(tmp_path):
 
 def test_bad_lines_of_a_thread_file_are_counted(tmp_path):
     (tmp_path / "1.json").write_bytes(b'{\n\n[]\nnull\n{"body":"\xff"}\n{}\n' + lines(SMALL[:1]))
-    found = list(THREADS.read_file(str(tmp_path / "1.json"), "d"))
-    assert found.count(Read("d")) == 6
+    found = list(read_comments(str(tmp_path / "1.json"), dataset="d", source=THREADS))
+    assert sum(item.records for item in found if isinstance(item, Read)) == 6
     reasons = [item.reason for item in found if isinstance(item, Drop)]
     assert reasons == ["not_json", "not_an_object", "not_an_object", "not_utf8", "body_missing"]
 
@@ -100,8 +101,8 @@ def test_bad_lines_of_a_thread_file_are_counted(tmp_path):
 def test_an_archive_cut_short_is_a_bad_file(tmp_path):
     path = write_tar(tmp_path / "threads.tar.bz2", {"1.json": lines(SMALL)})
     path.write_bytes(path.read_bytes()[:-30])
-    *_, found = THREADS.read_file(str(path), "d")
-    assert isinstance(found, BadFile) and str(path) in found.message
+    *_, found = read_comments(str(path), dataset="d", source=THREADS)
+    assert isinstance(found, BadFile) and str(path) in found.message and "fetch it again" in found.message
 
 
 def test_the_rules_of_the_dumps_are_options_of_the_exports():
@@ -135,10 +136,27 @@ def test_parquet_and_json_exports_give_the_pairs_of_a_dump(tmp_path):
 
 def test_nulls_and_other_types_of_a_parquet_column_are_reasons(tmp_path):
     rows = [{**SMALL[0], "body": None}, {**SMALL[1], "id": None}, {**SMALL[2], "link_id": None}, SMALL[0]]
-    found = list(BIGQUERY.read_file(str(write_parquet(tmp_path / "x.parquet", rows)), "d"))
+    path = write_parquet(tmp_path / "x.parquet", rows)
+    found = list(read_comments(str(path), dataset="d", source=BIGQUERY))
     assert [item.reason for item in found if isinstance(item, Drop)] == ["body_missing", "id_missing", "id_missing"]
     numbers = write_parquet(tmp_path / "y.parquet", [{"id": 1, "link_id": 2, "parent_id": 2, "body": b"bytes"}])
-    assert list(BIGQUERY.read_file(str(numbers), "d")) == [Read("d"), Drop("d", "read", "body_missing")]
+    read, dropped, block = read_comments(str(numbers), dataset="d", source=BIGQUERY)
+    assert isinstance(dropped, Drop) and dropped[:4] == ("d", "read", "body_missing", 1)
+    assert (read, block) == (Read("d"), KeyedBlock([], 0))
+
+
+def test_subreddits_bots_and_marks_of_a_parquet_export_are_known(tmp_path):
+    rows = [
+        comment("c1", "t3_abc", author="someone", subreddit="tea", over_18=False),
+        comment("c2", "t1_c1", author="AutoModerator", subreddit="tea", over_18=False),
+        comment("c3", "t1_c1", author="someone", subreddit="tea", over_18=True),
+        comment("c4", "t1_c1", author="someone", subreddit="beer", over_18=False),
+        comment("c5", "t1_c1", author=None, subreddit="tea", over_18=None),
+    ]
+    row = RedditBigQuery(subreddits=("tea",)).cleaned()
+    manifest = write_dataset(row, write_parquet(tmp_path / "x.parquet", rows), tmp_path / "out")
+    assert drops(manifest) == {"top_level": 1, "reply_bot": 1, "nsfw": 1, "subreddit_not_allowed": 1}
+    assert {pair.positive for pair in read_pairs(manifest)} == {"a comment named c5"}
 
 
 def test_row_groups_are_read_one_at_a_time(tmp_path, monkeypatch):
@@ -169,7 +187,7 @@ def test_a_parquet_file_of_another_table_is_refused_naming_the_columns(tmp_path)
 def test_a_damaged_parquet_file_is_bad_and_named(tmp_path, damage):
     path = write_parquet(tmp_path / "x.parquet", [comment(f"c{n}", "t3_abc") for n in range(500)])
     path.write_bytes(damage(path.read_bytes()))
-    *_, found = BIGQUERY.read_file(str(path), "d")
+    *_, found = read_comments(str(path), dataset="d", source=BIGQUERY)
     assert isinstance(found, BadFile) and str(path) in found.message
 
 

@@ -9,8 +9,9 @@ import orjson
 import pytest
 import zstandard
 
-from pipelines.funnel import Drop, Read
-from pipelines.preprocess import Job, JobError, run
+from pipelines.funnel import Drop, Keyed, Read
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.records import RecordSource
 from pipelines.sources.reddit_submissions import (
     ROWS,
@@ -137,9 +138,9 @@ def best(titles: list[str], *comments: dict, options=OPTIONS, tmp_path: Path) ->
     rs = write_lines(tmp_path / "RS_x", *(submission(title=title) for title in titles))
     rc = write_lines(tmp_path / "RC_x", *comments)
     found = [item for path in (rs, rc) for item in read_dump(str(path), "d")]
-    rows = [item for item in found if type(item) is tuple]
-    assert len(rows) == len(found) and {thread for thread, _ in rows} <= {"5abc"}
-    return list(pair_best_comment(("5abc", [blob for _, blob in rows]), "d", options))
+    rows = [item for item in found if isinstance(item, Keyed)]
+    assert len(rows) == len(found) and {row.key for row in rows} <= {"5abc"}
+    return list(pair_best_comment(("5abc", [row.value for row in rows]), "d", options))
 
 
 TITLE = "A title long enough"

@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from pipelines.funnel import BadFile, Drop, Read
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources import sentences
 from pipelines.sources.base import RecordOptions
 from pipelines.sources.records import BadRecord, read_records

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.funnel import BadFile, Drop, Read
-from pipelines.preprocess import Job, JobError, run
+from pipelines.funnel import BadFile, Drop, Keyed, Read
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.base import DatasetInfo
 from pipelines.sources.records import Delimited
 from pipelines.sources.sets import (
@@ -137,12 +138,12 @@ def test_a_record_joins_its_set_uncounted_or_counts_with_its_reason(tmp_path):
     path = tmp_path / "sets.tsv"
     path.write_bytes(b"a\tone\nalone\nb\t\xff\na\ttwo\n")
     assert list(read_members(str(path), SOURCE, "sets")) == [
-        ("a", "one"),
+        Keyed("a", "one"),
         Read("sets"),
         Drop("sets", "pair", "wrong_number_of_columns"),
         Read("sets"),
         Drop("sets", "read", "not_utf8"),
-        ("a", "two"),
+        Keyed("a", "two"),
     ]
 
 

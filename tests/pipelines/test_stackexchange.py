@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from html import escape
 from pathlib import Path
 
-import orjson
 import py7zr
 import pytest
 
 from pipelines.funnel import BadFile, Drop, Read
-from pipelines.preprocess import Job, JobError, run
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
 from pipelines.sources.stackexchange import (
     ROWS,
     Post,
@@ -222,8 +222,7 @@ def test_a_question_gives_its_title_and_its_body_as_text(tmp_path):
 
 
 def judged(row: StackExchange, *rows: str) -> list:
-    blobs = [orjson.dumps(tuple(post)) for _, post in posts_of(*rows)]
-    return list(pair_posts(("tea/1", blobs), row, "d"))
+    return list(pair_posts(("tea/1", [list(post) for _, post in posts_of(*rows)]), row, "d"))
 
 
 @pytest.mark.parametrize(

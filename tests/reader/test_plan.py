@@ -1,11 +1,13 @@
 import dataclasses
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reader.plan import DatasetOrder, plan_batches
+from reader.plan import DatasetOrder, host_rows, plan_batches
 from schemas.manifest import Manifest
+from schemas.mixture import POLICIES, Mixture
 
 SHARDS = st.lists(st.integers(1, 90), min_size=1, max_size=5)
 
@@ -195,3 +197,125 @@ def test_many_missing_datasets_are_counted(data, mix):
 def test_a_batch_that_slots_do_not_divide_is_refused(data, mix):
     with pytest.raises(ValueError, match="batch size 33 does not divide into 2 slots"):
         plan_batches(mix({"a": 1, "d": 1}), data, batch_size=33)
+
+
+def test_neighbours_of_one_epoch_are_not_neighbours_in_the_next(listed_dataset):
+    order = make_order(listed_dataset("d", [16 * 60, 16 * 40 + 7]))
+    pairs = []
+    for epoch in range(2):
+        windows = [run[:2] for run in order.runs(epoch * order.records, order.records) if run[2] == 16]
+        pairs.append({frozenset(pair) for pair in pairwise(windows)})
+    assert len(pairs[0] & pairs[1]) < 0.1 * len(pairs[0])
+
+
+def test_another_seed_differs_at_every_step(data, mix):
+    plans = [plan_batches(mix({"a": 1, "b/c": 2, "d": 1}, size=48), data, seed=seed) for seed in (0, 1)]
+    assert all(plans[0].runs(step) != plans[1].runs(step) for step in [*range(40), 10**9])
+
+
+def test_a_dataset_smaller_than_its_slot_wraps_and_leaves_no_record_out(data, mix, listed_dataset):
+    (data / "tiny").mkdir()
+    (data / "tiny" / "manifest.json").write_bytes(listed_dataset("tiny", [5]).to_bytes())
+    plan = plan_batches(mix({"a": 1, "tiny": 1}, size=32), data)
+    for step in range(6):
+        drawn = [record for run in plan.runs(step) if run.dataset == 1 for record in expand([run])]
+        assert len(drawn) == 16 and len(set(drawn)) == 5
+        # Smaller than a window, it has no order but its own.
+        assert [first for _, first in drawn] == [(16 * step + n) % 5 for n in range(16)]
+
+
+def test_more_datasets_than_slots_take_turns(data, mix):
+    plan = plan_batches(mix({"a": 1, "b/c": 1, "d": 1}, size=32), data)
+    batches = [frozenset(run.dataset for run in plan.runs(step)) for step in range(3)]
+    assert sorted(map(sorted, batches)) == [[0, 1], [0, 2], [1, 2]]
+
+
+def write_mixture(policy, size=24, **more):
+    names = ("a", "b/c", "d")
+    datasets = [{"name": name, "weight": weight} for name, weight in zip(names, (5, 3, 2), strict=True)]
+    return Mixture.from_json({"batch": {"size": size, "policy": policy}, "datasets": datasets, **more})
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("hosts", [1, 2, 4, 8])
+def test_the_rows_of_all_hosts_are_the_global_batch(data, policy, hosts):
+    plan = plan_batches(write_mixture(policy), data)
+    for step in [*range(9), 10**7]:
+        parts = [run for host in range(hosts) for run in plan.runs(step, host_rows(24, hosts, host))]
+        datasets = [run.dataset for run in parts for _ in range(run.count)]
+        assert datasets == [run.dataset for run in plan.runs(step) for _ in range(run.count)]
+        assert expand(parts) == expand(plan.runs(step))
+
+
+def test_hosts_that_do_not_divide_the_batch_are_refused_with_the_nearest_that_do():
+    with pytest.raises(ValueError, match="batch size 100 does not divide over 8 hosts; the nearest that does: 96"):
+        host_rows(100, 8, 0)
+    with pytest.raises(ValueError, match="host 8 of 8; expected a number from 0 to 7"):
+        host_rows(96, 8, 8)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_record_comes_once_an_epoch_under_every_policy(data, policy):
+    plan = plan_batches(write_mixture(policy), data)
+    drawn = [[], [], []]
+    for step in range(120):
+        for run in plan.runs(step):
+            drawn[run.dataset] += expand([run])
+    for number, records in enumerate((83, 170, 63)):
+        epochs = [drawn[number][first : first + records] for first in range(0, len(drawn[number]) - records, records)]
+        assert len(epochs) >= 3
+        assert all(len(set(epoch)) == records for epoch in epochs)
+
+
+def test_a_dataset_leaves_after_its_epochs_and_a_plan_of_them_ends(data):
+    plan = plan_batches(write_mixture("homogeneous", max_epochs=2), data)
+    assert plan.end is not None
+    drawn = [plan.schedule.position(number, plan.end) for number in range(3)]
+    assert all(0 <= rows - 2 * records < 24 for rows, records in zip(drawn, (83, 170, 63), strict=True))
+    with pytest.raises(ValueError, match="beyond the plan's end"):
+        plan.runs(plan.end)
+    assert plan.epochs(10**9) == plan.epochs(plan.end)
+
+
+def test_half_an_epoch_is_a_limit_too(data):
+    plan = plan_batches(write_mixture("homogeneous", max_epochs=0.5), data)
+    assert plan.end is not None and plan.epochs(plan.end)[1] == pytest.approx(0.5, abs=24 / 170)
+
+
+def test_rules_count_the_records_of_the_manifests_and_not_the_lines_of_the_mixture(data):
+    datasets = [{"name": name, "lines": 1000} for name in ("a", "b/c", "d")]
+    mixture = Mixture.from_json({"weights": {"rule": "proportional"}, "datasets": datasets})
+    plan = plan_batches(mixture, data)
+    drawn = [plan.schedule.position(number, 316) for number in range(3)]
+    assert drawn == pytest.approx([1024 * records for records in (83, 170, 63)], abs=512)
+
+
+def test_the_content_hash_covers_policy_rules_segments_and_limits(data):
+    plans = [plan_batches(write_mixture(policy), data) for policy in POLICIES]
+    weights = [
+        {"rule": "equal"},
+        {"rule": "proportional"},
+        {"rule": "proportional", "cap": 100},
+        {"rule": "temperature", "temperature": 2},
+        [{"from_step": 0, "weights": {"rule": "equal"}}, {"from_step": 10, "weights": {"a": 1}}],
+        [{"from_step": 0, "weights": {"rule": "equal"}}, {"from_step": 11, "weights": {"a": 1}}],
+        [{"from_step": 0, "weights": {"rule": "equal"}}, {"from_step": 11, "weights": {"a": 1, "d": 1}}],
+    ]
+    plans += [plan_batches(write_mixture("homogeneous", weights=one), data) for one in weights]
+    plans += [plan_batches(write_mixture("homogeneous", max_epochs=limit), data) for limit in (1, 2)]
+    assert len({plan.content_hash for plan in plans}) == len(plans)
+
+
+def test_weights_that_come_out_the_same_are_the_same_batches(data):
+    written = plan_batches(write_mixture("homogeneous"), data)
+    named = plan_batches(write_mixture("homogeneous", weights={"a": 5.0, "b/c": 3, "d": 2}), data)
+    assert named.content_hash == written.content_hash
+    assert [named.runs(step) for step in range(20)] == [written.runs(step) for step in range(20)]
+
+
+def test_slots_mean_nothing_to_a_preset(data):
+    one, other = (
+        Mixture.from_json({"batch": {"policy": "v2-block", "slots": slots}, "datasets": [{"name": "a", "weight": 1}]})
+        for slots in (1, 4)
+    )
+    assert plan_batches(one, data).content_hash == plan_batches(other, data).content_hash

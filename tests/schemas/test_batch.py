@@ -33,3 +33,9 @@ def test_a_batch_counts_its_pairs_over_all_packs():
     empty: Any = np.zeros(0)
     batch = Batch(*[empty] * len(Batch._fields))._replace(pairs=np.zeros((3, 5, 2), np.uint32))
     assert batch.size == 15
+
+
+def test_the_real_share_counts_tokens_that_belong_to_a_text():
+    empty: Any = np.zeros(0)
+    segments = np.array([[[1, 1, 2, 0], [3, 0, 0, 0]]], np.int32)
+    assert Batch(*[empty] * len(Batch._fields))._replace(segments=segments).real_share == 0.5

@@ -3,10 +3,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from schemas.tokens import load_tokenizer, max_length, pad_id, truncate
+from schemas.example import encode_pair
+from schemas.pair import Pair, fingerprint
+from schemas.token_records import decode_tokens, located
+from schemas.tokens import (
+    Prefixes,
+    encode_texts,
+    load_tokenizer,
+    max_length,
+    pad_id,
+    tokenize_records,
+    tokenizer_digest,
+    truncate,
+)
 
 
 def write_tokenizer(folder: Path, *, padding: str = "[PAD]") -> None:
@@ -80,3 +93,37 @@ def test_truncation_keeps_the_closing_token():
     assert truncate([1, 4, 5, 6, 2], 4) == [1, 4, 5, 2]
     assert truncate([1, 4, 5, 2], 4) == [1, 4, 5, 2]
     assert truncate([1, 2], 4) == [1, 2]
+
+
+def test_texts_are_encoded_whole_one_after_the_other(tmp_path):
+    write_tokenizer(tmp_path)
+    ids, lengths = encode_texts(load_tokenizer(tmp_path), ["a b a b a b", "", "b"])
+    assert lengths.tolist() == [8, 2, 3]
+    assert ids.tolist() == [1, 4, 5, 4, 5, 4, 5, 2, 1, 2, 1, 5, 2]
+    assert [array.tolist() for array in encode_texts(load_tokenizer(tmp_path), [])] == [[], []]
+
+
+def test_records_are_tokenised_one_for_one_with_the_fingerprints_of_the_bare_texts(tmp_path):
+    write_tokenizer(tmp_path)
+    pairs = [Pair("d", "a", "b b", ("a a a",), cluster="c"), Pair("d", "b", "a")]
+    records = tokenize_records(
+        [encode_pair(pair, fingerprint(pair)) for pair in pairs], load_tokenizer(tmp_path), Prefixes("a ", "b ")
+    )
+    table = decode_tokens(*located(records), 3)
+    assert table.ids.dtype == np.uint16 and table.lengths.tolist() == [[4, 5, 6], [4, 4, 0]]
+    assert table.ids.tolist() == [1, 4, 4, 2, 1, 5, 5, 5, 2, 1, 5, 4, 4, 4, 2, 1, 4, 5, 2, 1, 5, 4, 2]
+    assert table.pair_fingerprints.tolist() == [fingerprint(pair).pair for pair in pairs]
+    assert table.text_fingerprints[0].tolist() == list(fingerprint(pairs[0]).texts)
+    assert table.clusters.tolist() == [fingerprint(pair).cluster for pair in pairs]
+
+
+def test_the_digest_tells_tokenizers_and_prefixes_apart(tmp_path):
+    write_tokenizer(tmp_path)
+    one = tokenizer_digest(load_tokenizer(tmp_path))
+    assert one == tokenizer_digest(load_tokenizer(tmp_path), Prefixes("", ""))
+    write_tokenizer(tmp_path, padding="<pad>")
+    others = [
+        tokenizer_digest(load_tokenizer(tmp_path)),
+        *(tokenizer_digest(load_tokenizer(tmp_path), prefixes) for prefixes in (Prefixes("a"), Prefixes("", "a"))),
+    ]
+    assert len({one, *others}) == 4
