@@ -14,6 +14,7 @@ CONSTRAINTS := constraints/py$(MINOR).txt
 setup: $(VENV)/.ready
 dev: $(VENV)/.ready-dev
 interop: $(VENV)/.ready-interop
+gcp: $(VENV)/.ready-gcp
 
 $(CONSTRAINTS):
 	@echo "pairstream runs on Python 3.11, 3.12 or 3.13; $(PYTHON) is $(MINOR): pass PYTHON=python3.12" >&2; exit 2
@@ -34,12 +35,28 @@ $(VENV)/.ready-interop: $(VENV)/.ready-dev
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[dev,interop]'
 	@touch $@
 
-# make preprocess SOURCE=reddit INPUT='dumps/RC_2019-*.zst' OUTPUT=data/reddit [RUNNER=DataflowRunner] [ARGS=…]
-preprocess: setup
+$(VENV)/.ready-gcp: $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[gcp]'
+	@touch $@
+
+# make preprocess SOURCE=reddit INPUT='dumps/RC_2019-*.zst' OUTPUT=data/reddit [RUNNER=…] [ARGS=…]
+# A runner of its own gets the worker's wheel; Dataflow also needs PROJECT=… REGION=… BUCKET=… (docs/clusters.md).
+DATAFLOW := $(filter DataflowRunner,$(RUNNER))
+CLUSTER := $(filter-out DirectRunner,$(RUNNER))
+IN_BUCKET = gs://$(patsubst gs://%,%,$(BUCKET))
+preprocess: preprocess-usage $(if $(DATAFLOW),gcp,setup)
+	$(if $(CLUSTER),wheel=$$($(BIN)/python -m pairstream.wheel dist) && )\
+	$(BIN)/pairstream preprocess $(SOURCE) $(if $(INPUT),--input $(foreach glob,$(INPUT),'$(glob)')) \
+	  --output '$(OUTPUT)' $(if $(RUNNER),--runner $(RUNNER)) \
+	  $(if $(DATAFLOW),--project $(PROJECT) --region $(REGION) \
+	    --temp_location $(IN_BUCKET)/tmp --staging_location $(IN_BUCKET)/staging) \
+	  $(if $(CLUSTER),--no_save_main_session --extra_package "$$wheel") $(ARGS)
+
+preprocess-usage:
 	@test -n "$(SOURCE)" -a -n "$(OUTPUT)" || { \
 	  echo "usage: make preprocess SOURCE=reddit INPUT='dumps/RC_*.zst' OUTPUT=data/reddit [RUNNER=…] [ARGS=…]" >&2; exit 2; }
-	$(BIN)/pairstream preprocess $(SOURCE) $(if $(INPUT),--input $(foreach glob,$(INPUT),'$(glob)')) \
-	  --output '$(OUTPUT)' $(if $(RUNNER),--runner $(RUNNER)) $(ARGS)
+	@test -z "$(DATAFLOW)" -o -n "$(PROJECT)" -a -n "$(REGION)" -a -n "$(BUCKET)" || { \
+	  echo "usage: make preprocess RUNNER=DataflowRunner PROJECT=… REGION=… BUCKET=… SOURCE=… INPUT='gs://…' OUTPUT=gs://… [ARGS=…]" >&2; exit 2; }
 
 # make train [RUN=quickstart] [ARGS='--set steps=200 --output runs/longer']
 train: setup
@@ -66,9 +83,9 @@ bench: interop
 	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.run $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info
 
-.PHONY: setup dev interop preprocess train evaluate test test-interop lint bench clean constraints
+.PHONY: setup dev interop gcp preprocess preprocess-usage train evaluate test test-interop lint bench clean constraints
 
 # Pin anew, for every interpreter, what the bounds in pyproject.toml allow today. torch is pinned by hand below,
 # since its CPU and CUDA builds bring different packages.

@@ -10,9 +10,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import encode, preprocess
+from benchmarks import encode, near_duplicates, plan, preprocess
 
-BENCHMARKS = {"preprocess": preprocess.measure, "encode": encode.measure}
+BENCHMARKS = {
+    "preprocess": preprocess.measure,
+    "near_duplicates": near_duplicates.measure,
+    "plan": plan.measure,
+    "encode": encode.measure,
+}
 
 
 def main(names: list[str]) -> None:

@@ -30,6 +30,8 @@ class Arguments:
     """Change one field of the config; may be repeated."""
     output: Path | None = None
     """The run's folder; by default runs/NAME."""
+    accept_other_batches: bool = False
+    """Go on from a checkpoint that was trained on another mixture or other data."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -39,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     quiet_libraries()
     from trainer.train import train
 
-    done = train(config, folder)
+    done = train(config, folder, accept_other_batches=arguments.accept_other_batches)
     if done.interrupted:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
         raise KeyboardInterrupt

@@ -1,38 +1,50 @@
 """The plan's batches, read from disk: the one place where TensorFlow is imported.
 
-A step becomes runs of records, the runs become byte ranges of shards by their window indexes, and
-tf.data reads, decodes and packs several steps at once in its own threads, in order.
+tf.data does several steps at once in its own threads and hands them out in order. What a thread
+does for a step is one function: runs of records by the plan, their bytes by the window indexes
+(`reader/windows.py`), then texts, or ids laid out in rows (`reader/rows.py`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple, cast
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar, cast
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: it greets on stderr otherwise
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from reader.files import FilePool, LocalFile, RangeFile
 from reader.plan import BatchPlan, Run
-from schemas.batch import Batch, split_words
-from schemas.pack import pack_texts
-from schemas.shards import Index, decode_index, index_name, unframe
-from schemas.tokens import pad_id, truncate
+from reader.rows import Layout, Packing, Padding, TextTable, check_rows, make_batch, split_batch, tokenize_table
+from reader.windows import Damage, Records, fetch, read_runs
+from schemas.batch import Batch
+from schemas.token_records import decode_tokens, is_token_record, join_tables
 
-_FEATURES = {
-    "anchor": tf.io.FixedLenFeature([], tf.string),
-    "positive": tf.io.FixedLenFeature([], tf.string),
-    "negatives": tf.io.RaggedFeature(tf.string),
-    "pair_fingerprint": tf.io.FixedLenFeature([], tf.int64),
-    "text_fingerprints": tf.io.RaggedFeature(tf.int64),
-    "cluster_fingerprint": tf.io.FixedLenFeature([], tf.int64, default_value=0),
-}
+__all__ = [
+    "Packing",
+    "Padding",
+    "PairBatch",
+    "SkippedWindows",
+    "TextBatch",
+    "stream_batches",
+    "stream_pairs",
+    "stream_texts",
+]
+
+TOGETHER = 4096
+"""Pairs of consecutive batches that are read and laid out in one go: half of a small batch's time is NumPy's calls."""
+
+# Threads that pass Python's lock to and fro at every call into NumPy are slower than one, so what is many such
+# calls is done by one thread at a time. Reading, parsing and tokenising go on beside it.
+_TURN = threading.Lock()
 
 
 class TextBatch(NamedTuple):
@@ -53,179 +65,241 @@ class TextBatch(NamedTuple):
     """[B] 0: no cluster."""
 
 
-@dataclass(frozen=True)
-class Packing:
-    """How the texts of a batch become rows of tokens."""
+class PairBatch(NamedTuple):
+    """Which pairs some rows of a batch hold, be their shards of texts or of ids."""
 
-    tokenizer: Tokenizer
-    pairs: int
-    """Pairs a pack."""
-    rows: int
-    row_tokens: int
-    max_tokens: tuple[int, int]
-    """Most tokens of an anchor, and of a positive or negative; special tokens included."""
+    step: int
+    datasets: NDArray[np.int32]
+    """[B] index in the mixture."""
+    pair_fingerprints: NDArray[np.uint64]
+    """[B]"""
+
+
+@dataclass
+class SkippedWindows:
+    """The damaged windows in whose stead others were read, in the batches handed out so far."""
+
+    records: int = 0
+    """Records replaced, each as often as it was due."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """Shard, record and what is wrong → records replaced."""
+
+    def add(self, damage: Damage) -> None:
+        """Count one more."""
+        self.records += damage.records
+        self.errors[damage.error] = self.errors.get(damage.error, 0) + damage.records
 
 
 def stream_texts(
-    plan: BatchPlan, start: int, count: int, *, negatives: int = 0, rows: range | None = None
+    plan: BatchPlan,
+    start: int,
+    count: int,
+    *,
+    negatives: int = 0,
+    rows: range | None = None,
+    skipped: SkippedWindows | None = None,
 ) -> Iterator[TextBatch]:
     """Batches `start` … `start + count - 1` as text, whole or those `rows` alone.
 
     `negatives`: hard negatives read for each pair; a pair with more loses the last ones.
-    Raises ValueError naming shard and record when a shard is damaged.
+    With `skipped`, damaged windows are passed over and counted there; without, they raise
+    ValueError naming shard and record. So does a dataset of token ids.
     """
-    for arrays in _run(_text_dataset(plan, start, count, negatives, rows)):
-        yield TextBatch(int(arrays[0]), *arrays[1:])
+
+    def make(steps: range, runs: Sequence[Run], records: Records) -> Sequence[TextBatch]:
+        for run, is_tokens in zip(runs, _hold_tokens(runs, records), strict=True):
+            if is_tokens:
+                raise ValueError(f"{run.path}: holds token ids; expected texts; read the dataset it was made from")
+        return [TextBatch(steps[0], _datasets_of(runs), *_parse_texts(records, negatives))]
+
+    return _run(plan, start, count, rows, skipped, make)
+
+
+def stream_pairs(
+    plan: BatchPlan, start: int, count: int, *, rows: range | None = None, skipped: SkippedWindows | None = None
+) -> Iterator[PairBatch]:
+    """As `stream_texts`, but only which pairs they are; for datasets of texts and of token ids alike."""
+
+    def make(steps: range, runs: Sequence[Run], records: Records) -> Sequence[PairBatch]:
+        prints = np.empty(len(records.begins), np.uint64)
+        for is_tokens, chosen, some in _by_kind(runs, records):
+            prints[chosen] = (decode_tokens(*some, 2) if is_tokens else _parse_texts(some, 0)).pair_fingerprints
+        return [PairBatch(steps[0], _datasets_of(runs), prints)]
+
+    return _run(plan, start, count, rows, skipped, make)
 
 
 def stream_batches(
     plan: BatchPlan,
     start: int,
     count: int,
-    packing: Packing,
+    layout: Layout,
     *,
     negatives: int = 0,
     rows: range | None = None,
+    skipped: SkippedWindows | None = None,
 ) -> Iterator[Batch]:
-    """Batches `start` … `start + count - 1`, tokenised and packed, ready for the trainer.
+    """Batches `start` … `start + count - 1`, tokenised and laid out, ready for the trainer.
 
-    With `rows`, of those rows of each global batch alone: a host's part. Raises ValueError when they
-    are not whole packs.
+    Datasets of token ids give the same batches as those of texts, sooner. With `rows`, of those
+    rows of each global batch alone: a host's part. Raises ValueError when they are not whole packs.
+    `negatives` and `skipped` as for `stream_texts`.
     """
-    _refuse_split_packs(range(plan.batch_size) if rows is None else rows, packing.pairs)
-    types = [getattr(tf, name) for name in _BATCH_TYPES]
+    check_rows(layout, plan.batch_size, rows)
 
-    def pack(*arrays: NDArray[Any]) -> Batch:
-        return pack_batch(TextBatch(0, *arrays), packing)
+    def make(steps: range, runs: Sequence[Run], records: Records) -> Sequence[Batch]:
+        tables, places = [], []
+        for is_tokens, chosen, some in _by_kind(runs, records):
+            if is_tokens:
+                with _TURN:
+                    tables.append(decode_tokens(*some, 2 + negatives))
+            else:
+                tables.append(tokenize_table(_parse_texts(some, negatives), layout))
+            places.append(chosen)
+        with _TURN:
+            table = tables[0] if len(tables) == 1 else join_tables(tables, places)
+            whole = make_batch(table, _datasets_of(runs), layout)
+        return split_batch(whole, len(steps))
 
-    dataset = _text_dataset(plan, start, count, negatives, rows).map(
-        lambda _, *arrays: tf.numpy_function(pack, arrays, types, stateful=False),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    for arrays in _run(dataset):
-        yield Batch(*arrays)
-
-
-def _refuse_split_packs(rows: range, pairs: int) -> None:
-    for name, found in (("start", rows.start), ("end", rows.stop)):
-        if found % pairs:
-            near = max(1, round(found / pairs)) * pairs
-            raise ValueError(f"rows {name} at {found}, inside a pack of {pairs} pairs; the nearest whole pack: {near}")
-
-
-_BATCH_TYPES = ("int32", "int32", "int32", "uint32", "uint32", "uint32", "int32", "int32")
+    share = plan.batch_size if rows is None else len(rows)
+    together = 1 if len(layout.widths) > 1 else max(1, TOGETHER // share)
+    return _run(plan, start, count, rows, skipped, make, together)
 
 
-def _run(dataset: tf.data.Dataset) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Elements as NumPy arrays; an error of ours comes out as it was raised, without TensorFlow's wrapping."""
-    try:
-        yield from cast(Any, dataset.prefetch(2).as_numpy_iterator())
-    except tf.errors.OpError as error:
-        lines = [line for line in (error.message or "").splitlines() if line.startswith("ValueError: ")]
-        if not lines:
-            raise
-        raise ValueError(lines[-1].removeprefix("ValueError: ")) from None
+_Made = TypeVar("_Made")
+_Make = Callable[[range, Sequence[Run], Records], Sequence[_Made]]
 
 
-def _text_dataset(plan: BatchPlan, start: int, count: int, negatives: int, rows: range | None) -> tf.data.Dataset:
-    texts = 2 + negatives
+def _run(
+    plan: BatchPlan,
+    start: int,
+    count: int,
+    rows: range | None,
+    skipped: SkippedWindows | None,
+    make: _Make[_Made],
+    together: int = 1,
+) -> Iterator[_Made]:
+    """What `make` makes of steps, their runs and records: `together` steps a call, several calls at once.
 
-    def read(step: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
-        runs = plan.runs(int(step), rows)
-        records = [record for run in runs for record in read_run(run)]
-        datasets = np.repeat([run.dataset for run in runs], [run.count for run in runs]).astype(np.int32)
-        return datasets, np.array(records, np.object_)
+    Handed out in order. `make` returns as many things as it is given steps.
+    """
+    files = FilePool(_open_file)
+    # Through tf.data go the steps alone; what was made of them waits here. As tensors, the arrays would be
+    # copied twice, errors would lose their type, and damage would be counted before its batch is handed out.
+    made: dict[int, tuple[_Made, list[Damage]] | Exception] = {}
 
-    def parse(step: Any) -> tuple[Any, ...]:
-        datasets, records = tf.numpy_function(read, [step], [tf.int32, tf.string], stateful=False)
-        datasets.set_shape([None])
-        records.set_shape([None])
-        features: Any = tf.io.parse_example(records, _FEATURES)
-        hard = features["negatives"][:, :negatives]
-        present = tf.concat(
-            [tf.ones([tf.shape(records)[0], 2], tf.bool), tf.sequence_mask(hard.row_lengths(), negatives)],
-            axis=1,
+    def read(steps: range, damages: list[Damage] | None) -> Sequence[_Made]:
+        runs = [run for step in steps for run in plan.runs(step, rows)]
+        fetched = fetch(files, runs)
+        with _TURN:
+            records = read_runs(files, runs, fetched, damages)
+        return make(steps, runs, records)
+
+    def read_one(step: int) -> tuple[_Made, list[Damage]] | Exception:
+        damages: list[Damage] = []
+        try:
+            (found,) = read(range(step, step + 1), None if skipped is None else damages)
+            return found, damages
+        except Exception as error:
+            return error
+
+    def read_several(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        steps = range(int(numbers[0]), int(numbers[-1]) + 1)
+        try:
+            made.update(zip(steps, ((found, []) for found in read(steps, None)), strict=True))
+        except Exception:
+            # One by one, so that what comes before an error is handed out, and damage counted where it belongs.
+            made.update((step, read_one(step)) for step in steps)
+        return numbers
+
+    dataset = (
+        tf.data.Dataset.range(start, start + count)
+        .batch(together)
+        .map(
+            lambda steps: tf.numpy_function(read_several, [steps], tf.int64),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
-        both = tf.stack([features["anchor"], features["positive"]], axis=1)
+        .prefetch(1)
+    )
+    for step in chain.from_iterable(cast(Any, dataset.as_numpy_iterator())):
+        found = made.pop(int(step))
+        if isinstance(found, Exception):
+            raise found
+        for damage in found[1]:
+            assert skipped is not None
+            skipped.add(damage)
+        yield found[0]
+
+
+def _datasets_of(runs: Sequence[Run]) -> NDArray[np.int32]:
+    return np.repeat([run.dataset for run in runs], [run.count for run in runs]).astype(np.int32)
+
+
+def _hold_tokens(runs: Sequence[Run], records: Records) -> list[bool]:
+    """Whether each run's records hold token ids; a shard's records are all of one kind."""
+    counts = np.array([run.count for run in runs], np.int64)
+    firsts = np.cumsum(counts) - counts
+    return [is_token_record(records.data, begin) for begin in records.begins[firsts].tolist()]
+
+
+def _by_kind(runs: Sequence[Run], records: Records) -> Iterator[tuple[bool, NDArray[np.int64], Records]]:
+    """(whether they hold token ids, their numbers, they) for the records of each kind there is."""
+    of_runs = _hold_tokens(runs, records)
+    kinds = np.repeat(of_runs, [run.count for run in runs])
+    for kind in sorted(set(of_runs)):
+        chosen = np.flatnonzero(kinds == kind)
+        yield kind, chosen, Records(records.data, records.begins[chosen], records.ends[chosen])
+
+
+@cache
+def _text_parser() -> Any:
+    """tf.io.parse_example over records of texts, traced once: parsing runs in compiled code, without Python's lock."""
+    features = {
+        "anchor": tf.io.FixedLenFeature([], tf.string),
+        "positive": tf.io.FixedLenFeature([], tf.string),
+        "negatives": tf.io.RaggedFeature(tf.string),
+        "pair_fingerprint": tf.io.FixedLenFeature([], tf.int64),
+        "text_fingerprints": tf.io.RaggedFeature(tf.int64),
+        "cluster_fingerprint": tf.io.FixedLenFeature([], tf.int64, default_value=0),
+    }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
+    def parse(records: Any, negatives: Any) -> tuple[Any, ...]:
+        found: Any = tf.io.parse_example(records, features)
+        hard = found["negatives"][:, :negatives]
+        there = tf.ones([tf.shape(records)[0], 2], tf.bool)
+        both = tf.stack([found["anchor"], found["positive"]], axis=1)
         return (
-            step,
-            datasets,
-            tf.concat([both, hard.to_tensor(shape=[None, negatives])], axis=1),
-            present,
-            tf.bitcast(features["text_fingerprints"].to_tensor(shape=[None, texts]), tf.uint64),
-            tf.bitcast(features["pair_fingerprint"], tf.uint64),
-            tf.bitcast(features["cluster_fingerprint"], tf.uint64),
+            tf.concat([both, hard.to_tensor(shape=tf.stack([-1, negatives]))], axis=1),
+            tf.concat([there, tf.sequence_mask(hard.row_lengths(), negatives)], axis=1),
+            tf.bitcast(found["text_fingerprints"].to_tensor(shape=tf.stack([-1, 2 + negatives])), tf.uint64),
+            tf.bitcast(found["pair_fingerprint"], tf.uint64),
+            tf.bitcast(found["cluster_fingerprint"], tf.uint64),
         )
 
-    return tf.data.Dataset.range(start, start + count).map(
-        parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
+    return parse
 
 
-def read_run(run: Run) -> list[bytes]:
-    """The records of a run: one read of the windows that hold them.
-
-    Raises ValueError naming shard and record when the bytes are damaged.
-    """
-    index = _index(run.path)
-    window = run.first // index.window
-    last = -(-(run.first + run.count) // index.window)
-    begin, end = int(index.offsets[window]), int(index.offsets[min(last, len(index.offsets) - 1)])
-    with tf.io.gfile.GFile(run.path, "rb") as file:
-        file.seek(begin)
-        data = file.read(end - begin)
-    records = unframe(data, where=run.path, first=window * index.window)
-    if run.first + run.count > index.records:
-        raise ValueError(f"{run.path}: ends before record {run.first + run.count - 1}; make the dataset again")
-    if len(records) != (expected := min(last * index.window, index.records) - window * index.window):
-        raise ValueError(
-            f"{index_name(run.path)}: {len(records)} records lie where it says {expected}; make the dataset again"
-        )
-    skipped = run.first - window * index.window
-    return records[skipped : skipped + run.count]
+def _parse_texts(records: Records, negatives: int) -> TextTable:
+    return TextTable(*(array.numpy() for array in _text_parser()(records.to_list(), negatives)))
 
 
-@lru_cache(maxsize=4096)
-def _index(shard: str) -> Index:
-    path = index_name(shard)
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return decode_index(file.read(), where=path)
+class _RemoteFile:
+    """A file of a bucket, as TensorFlow's file systems give it: one position, so one reader at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._file, self._lock = tf.io.gfile.GFile(path, "rb"), threading.Lock()
+        try:
+            self._file.size()
+        except tf.errors.NotFoundError:
+            raise FileNotFoundError(path) from None
+
+    def read(self, begin: int, end: int) -> bytes:
+        with self._lock:
+            self._file.seek(begin)
+            return cast(bytes, self._file.read(end - begin))
 
 
-def pack_batch(batch: TextBatch, packing: Packing) -> Batch:
-    """Tokenise and pack, pack by pack. The rows must be whole packs."""
-    pairs, texts = batch.present.shape
-    packs = pairs // packing.pairs
-    ids = _tokenize(batch, packing)
-    packed = [
-        pack_texts(
-            ids[number * packing.pairs * texts : (number + 1) * packing.pairs * texts],
-            rows=packing.rows,
-            row_tokens=packing.row_tokens,
-            pad_id=pad_id(packing.tokenizer),
-        )
-        for number in range(packs)
-    ]
-    shape = (packs, packing.pairs)
-    return Batch(
-        tokens=np.stack([pack.tokens for pack in packed]),
-        segments=np.stack([pack.segments for pack in packed]),
-        positions=np.stack([pack.positions for pack in packed]),
-        fingerprints=split_words(batch.text_fingerprints).reshape(*shape, texts, 2),
-        clusters=split_words(batch.clusters).reshape(*shape, 2),
-        pairs=split_words(batch.pair_fingerprints).reshape(*shape, 2),
-        datasets=batch.datasets.reshape(shape),
-        shortened=np.array([pack.shortened for pack in packed], np.int32),
-    )
-
-
-def _tokenize(batch: TextBatch, packing: Packing) -> list[Sequence[int] | None]:
-    """Token ids of all texts in (pair, slot) order, cut to the limits; None for a text that is not there."""
-    there = batch.present.ravel()
-    flat = [text.decode() for text, is_there in zip(batch.texts.ravel(), there, strict=True) if is_there]
-    encoded = iter(packing.tokenizer.encode_batch_fast(flat))
-    limits = [packing.max_tokens[min(slot, 1)] for slot in range(batch.present.shape[1])] * len(batch.present)
-    return [
-        truncate(next(encoded).ids, limit) if is_there else None for is_there, limit in zip(there, limits, strict=True)
-    ]
+def _open_file(path: str) -> RangeFile:
+    return _RemoteFile(path) if "://" in path else LocalFile(path)

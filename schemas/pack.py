@@ -74,9 +74,7 @@ def pad_texts(
     return PackedTexts(*packed, np.zeros(packs, np.int32))
 
 
-def _deal(
-    descending: NDArray[np.int64], rows: int, row_tokens: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _deal(descending: NDArray[np.int64], rows: int, row_tokens: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """`row * row_tokens + first token` of each text, dealt to and fro; and which packs fit that way."""
     packs, texts = descending.shape
     rounds = -(-texts // rows)
@@ -84,10 +82,10 @@ def _deal(
     dealt[:, :texts] = descending
     dealt = dealt.reshape(packs, rounds, rows)
     dealt[:, 1::2] = dealt[:, 1::2, ::-1].copy()
-    ends = np.cumsum(dealt, axis=1)
-    places = ends - dealt + np.arange(rows) * row_tokens
+    ends = np.cumsum(dealt, axis=1, dtype=np.int64)
+    places: NDArray[np.int64] = ends - dealt + np.arange(rows, dtype=np.int64) * row_tokens
     places[:, 1::2] = places[:, 1::2, ::-1].copy()
-    return places.reshape(packs, -1)[:, :texts], (ends[:, -1] <= row_tokens).all(axis=1)
+    return places.reshape(packs, -1)[:, :texts], np.asarray((ends[:, -1] <= row_tokens).all(axis=1))
 
 
 def _fit(descending: NDArray[np.int64], rows: int, row_tokens: int) -> tuple[int, list[int]]:

@@ -85,6 +85,13 @@ def is_token_record(data: bytes, begin: int = 0) -> bool:
     return data.find(_KEYS[0], begin, begin + 22) >= 0  # after two tags and two sizes of up to five bytes
 
 
+def located(records: Sequence[bytes]) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+    """Records one after the other in one buffer, and where each begins and ends."""
+    sizes = np.array([len(record) for record in records], np.int64)
+    ends = np.cumsum(sizes)
+    return b"".join(records), ends - sizes, ends
+
+
 def decode_tokens(data: bytes, begins: NDArray[np.int64], ends: NDArray[np.int64], texts: int) -> TokenTable:
     """All records that lie in `data` from `begins` to `ends`, each with the first `texts` of its texts.
 

@@ -118,6 +118,11 @@ def tokenize_records(records: Sequence[bytes], tokenizer: Tokenizer, prefixes: P
     texts = [prefixes.of_slot(slot) + text for pair, _ in pairs for slot, text in enumerate(pair.texts)]
     ids, lengths = encode_texts(tokenizer, texts)
     width = 2 if tokenizer.get_vocab_size() <= NARROW_VOCABULARY else 4
+    if width == 2 and ids.max(initial=0) >= NARROW_VOCABULARY:
+        raise ValueError(
+            f"the tokenizer of {tokenizer.get_vocab_size()} tokens gives id {ids.max()}; expected ids below "
+            f"{NARROW_VOCABULARY}; number its vocabulary without gaps"
+        )
     stored, ends = ids.astype(f"<u{width}").tobytes(), (np.cumsum(lengths) * width).tolist()
     made, text, begin = [], 0, 0
     for pair, prints in pairs:

@@ -51,15 +51,21 @@ class Trained:
     interrupted: bool
 
 
-def train(config: TrainConfig, folder: str | Path) -> Trained:
+def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool = False) -> Trained:
     """Train in the run folder, going on from its latest checkpoint.
 
     SIGINT and SIGTERM end it after the step under way, with a checkpoint. Raises ValueError when
-    the folder holds a run with other settings or other data.
+    the folder holds a run with other settings or other data; `accept_other_batches` goes on with another
+    mixture or other data. Raises ValueError, too, when the data ends before the run's last step.
     """
     folder = Path(folder)
     _claim(folder, config)
     plan = plan_batches(Mixture.load(config.mixture), config.data, batch_size=config.batch_size, seed=config.seed)
+    if plan.end is not None and config.steps > plan.end:
+        raise ValueError(
+            f"{config.mixture}: max_epochs ends the data after {plan.end:,} steps, the run wants {config.steps:,}; "
+            f"--set steps={plan.end}, or allow more epochs"
+        )
     base = resolve_encoder(config.encoder)
     mesh = make_mesh()
     encoder = load_encoder(base, dtype=config.compute_dtype, dropout=config.dropout)
@@ -70,7 +76,8 @@ def train(config: TrainConfig, folder: str | Path) -> Trained:
     start = checkpoints.latest_step or 0
     if start:
         state, found = checkpoints.restore(state)
-        _refuse_other_origin(folder, origin, found)
+        if not accept_other_batches:
+            _refuse_other_origin(folder, origin, found)
     pooling, _ = read_head(base)
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling)
     recent: list[dict[str, jax.Array]] = []
@@ -160,7 +167,7 @@ def _refuse_other_origin(folder: Path, ours: dict[str, Any], theirs: dict[str, A
     if ours["batches"] != theirs["batches"]:
         raise ValueError(
             f"{folder}: its checkpoints were trained on another mixture or other data "
-            f"({theirs['batches'][:12]}…, now {ours['batches'][:12]}…); choose another --output"
+            f"({theirs['batches'][:12]}…, now {ours['batches'][:12]}…); choose another --output, or go on with --accept-other-batches"
         )
 
 

@@ -7,7 +7,6 @@ as contexts. Dumps are ndjson, compressed or not, with the field types of any ye
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -174,7 +173,7 @@ def _as_text(row: Any) -> tuple[str, ...]:
     """A row that is no comment, to be kept aside."""
     if isinstance(row, bytes):
         return (row.decode(errors="replace"),)
-    return (json.dumps(row, default=str, ensure_ascii=False),) if isinstance(row, dict | list | str) else ()
+    return () if isinstance(row, tuple) else (orjson.dumps(row, default=str).decode(),)  # a BadRecord is a tuple
 
 
 def comment_from_row(row: Any, kind: int = ORDINARY) -> tuple[str, list[Any]] | str:
