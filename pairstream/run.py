@@ -167,7 +167,7 @@ def _make_corpus(config: TrainConfig, stages: Stages) -> None:
 
 def _dataset_folders(config: TrainConfig) -> list[Path]:
     mixture = Mixture.load(config.mixture)
-    return [Path(config.data) / entry.name for entry in mixture.datasets if entry.weight > 0]
+    return [Path(config.data) / name for name in mixture.drawn]
 
 
 def overlap(manifests: Sequence[Manifest]) -> dict[str, int]:

@@ -23,7 +23,7 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from pipelines.collect import PAIR_SHUFFLES, PairCollector, PairRules
-from pipelines.funnel import BadFile, Drop, Keyed, KeyedBlock, Origin, Outcome, Read, Tallies
+from pipelines.funnel import ORIGIN, BadFile, Drop, Keyed, KeyedBlock, Origin, Outcome, Read, Tallies
 from pipelines.progress import Progress
 from pipelines.shuffle import SPILLS, Blob, Cap, Outbox, Spill, gather
 from schemas.pair import Pair
@@ -89,7 +89,7 @@ class Work(beam.DoFn):
                 if tag == TALLIES:
                     self._count(*value)
                 if isinstance(value, Blob):
-                    Metrics.distribution(self._name, "blob bytes").update(len(value.data))
+                    self._measure(value)
                     yield TaggedOutput(tag, (value.partition, value.data))
                 else:
                     yield TaggedOutput(tag, value)
@@ -97,7 +97,11 @@ class Work(beam.DoFn):
 
     def _count(self, key: Any, records: int) -> None:
         dataset, stage, reason = key
-        Metrics.counter(stage or "read", f"{dataset}: {reason}" if reason else dataset).inc(records)
+        if not stage.startswith(ORIGIN):  # subreddits are thousands, too many for counters of a runner
+            Metrics.counter(stage or "read", f"{dataset}: {reason}" if reason else dataset).inc(records)
+
+    def _measure(self, blob: Blob) -> None:
+        Metrics.distribution(self._name, "blob bytes").update(len(blob.data))
 
     def _once(self, element: Any, *sides: Any) -> Iterator[Output]:
         if self._spills is None:
@@ -109,6 +113,7 @@ class Work(beam.DoFn):
                 outputs: list[Output] = [(SPILLS, spill.name)]
                 for tag, value in self.outputs(element, *sides):
                     if isinstance(value, Blob):
+                        self._measure(value)
                         spill.write(value)
                     else:
                         outputs.append((tag, value))

@@ -7,6 +7,7 @@ size; so the last stage only moves bytes, and neither the number of cells nor th
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ import google_crc32c
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics.metric import Metrics
 
 from pipelines.collect import CELLS, PairRules, dropped
 from pipelines.dedup import RANKS, REJECTS, Deduplicated, Entries, Keys, deduplicate, from_blob, join
@@ -227,6 +229,7 @@ def write_planned_shard(task: ShardTask, staging: str, folder: str) -> WrittenSh
                 block.fingerprints[chosen],
             )
 
+    since = time.perf_counter()
     shard = write_shard(
         folder,
         shard_name(task.split, task.number, task.count),
@@ -234,6 +237,9 @@ def write_planned_shard(task: ShardTask, staging: str, folder: str) -> WrittenSh
         window=task.window,
         open_file=lambda path: move_when_whole(path, staging),
     )
+    Metrics.counter("written", f"{task.dataset}: {task.split} records").inc(shard.records)
+    Metrics.counter("written", f"{task.dataset}: {task.split} bytes").inc(shard.bytes)
+    Metrics.distribution("shards", "milliseconds").update(round((time.perf_counter() - since) * 1000))
     return WrittenShard(task.dataset, task.split, task.number, task.window, shard)
 
 

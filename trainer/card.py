@@ -50,8 +50,8 @@ Not evaluated yet: `pairstream evaluate FOLDER --retrieval DATASET --card`
 
 ## Training data
 
-| dataset | tuple (anchor → positive) | pairs | weight | share of batches | times seen | licence |
-| --- | --- | ---: | ---: | ---: | ---: | --- |
+| dataset | tuple (anchor → positive) | pairs | share of rows | times seen | licence |
+| --- | --- | ---: | ---: | ---: | --- |
 {data_rows}
 
 Data keeps the licence of its source. The weights were trained from a base under the licence named above.
@@ -120,17 +120,28 @@ def _base_line(encoder: str) -> str:
 
 
 def _data_rows(config: TrainConfig, mixture: Mixture, step: int) -> list[str]:
+    manifests = {name: Manifest.load(Path(config.data) / name) for name in mixture.drawn}
+    shares = _shares(mixture, {name: manifest.records("train") for name, manifest in manifests.items()}, step)
     rows = []
-    for entry in mixture.datasets:
-        if entry.weight > 0:
-            manifest = Manifest.load(Path(config.data) / entry.name)
-            pairs, share = manifest.records("train"), entry.weight / mixture.total_weight
-            seen = share * step * config.batch_size / pairs
-            rows.append(
-                f"| {entry.name} | {manifest.tuple} | {pairs:,} | {entry.weight:g} | {share:.1%} | {seen:.2g} "
-                f"| {manifest.licence or 'not stated'} |"
-            )
+    for name, manifest in manifests.items():
+        pairs, share = manifest.records("train"), shares[name]
+        seen = share * step * config.batch_size / pairs
+        rows.append(
+            f"| {name} | {manifest.tuple} | {pairs:,} | {share:.1%} | {seen:.2g} | {manifest.licence or 'not stated'} |"
+        )
     return rows
+
+
+def _shares(mixture: Mixture, lines: dict[str, int], step: int) -> dict[str, float]:
+    """Each dataset's share of the rows of `step` batches, by its weights at each."""
+    segments = mixture.weigh(lines)
+    ends = [*(first for first, _ in segments[1:]), step]
+    shares = dict.fromkeys((entry.name for entry in mixture.datasets), 0.0)
+    for (first, weights), end in zip(segments, ends, strict=True):
+        part = max(min(end, step) - first, 0) / max(step, 1)
+        for entry, weight in zip(mixture.datasets, weights, strict=True):
+            shares[entry.name] += part * weight / sum(weights)
+    return shares
 
 
 def put_scores(folder: str | Path, scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:

@@ -1,26 +1,32 @@
 import bz2
+import dataclasses
+import errno
 import hashlib
 import itertools
 import json
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
 import time
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
+from pipelines import preprocess, write
+from pipelines.decontaminate import EvalOptions
 from pipelines.job import Job
-from pipelines.preprocess import JobError, run
+from pipelines.preprocess import JobError, build, run
 from pipelines.sources import reddit as reddit_source
 from pipelines.sources.docstrings import Docstrings
 from pipelines.sources.reddit import Reddit
 from schemas.example import decode_pair
 from schemas.manifest import Manifest, verify
-from schemas.pair import Pair
+from schemas.pair import Pair, fingerprint, shuffle_key
 from schemas.shards import read_shard
 
 SMALL_SHARDS = 20_000
@@ -387,6 +393,441 @@ def test_the_manifest_tells_command_options_and_inputs(tmp_path):
     assert part.options.items() >= {**own, **rules}.items()
     job = Job(RULES, (str(dump),), str(tmp_path / "out"), seed=3, shard_size=SMALL_SHARDS)
     assert part.options == json.loads(json.dumps(job.options))  # nothing that decides the bytes is left out
+
+
+# The same bytes whatever the way. All of it is on: what one option hides another would show.
+
+
+@pytest.fixture(scope="module")
+def months(make_dump, tmp_path_factory):
+    """Two months of our own, with .bz2 copies and the texts of an evaluation set that some pairs hold."""
+    folder = tmp_path_factory.mktemp("months")
+    for month in (1, 2):
+        for ending in ("zst", "bz2"):
+            make_dump(folder / f"RC_{month}.{ending}", 1500, seed=month, month=month)
+    rows = [json.loads(line) for line in bz2.open(folder / "RC_1.bz2") if line.startswith(b"{")]
+    bodies = sorted({row["body"] for row in rows if 60 < len(row["body"]) < 127})
+    (folder / "eval.txt").write_text("\n".join(bodies[::40]))
+    return folder
+
+
+def everything(months: Path, output: Path, *inputs: Path | str, **changes) -> dict[str, object]:
+    """All that a job with every option writes: files of the dataset and of its rejects, counts, samples."""
+    job = Job(
+        RULES,
+        tuple(map(str, inputs)) or (f"{months}/RC_*.zst",),
+        str(output / "kept"),
+        **{
+            "shard_size": SMALL_SHARDS,
+            "dedup": "near",
+            "max_per_text": 3,
+            "evaluation": EvalOptions(eval_texts=(str(months / "eval.txt"),)),
+            "keep_rejects": str(output / "rejects"),
+            **changes,
+        },
+    )
+    manifests = run(job)
+    for manifest in manifests:
+        assert list(verify(manifest)) == []
+    parts = [dataclasses.asdict(manifest.parts[0]) for manifest in manifests]
+    for part in parts:
+        del part["inputs"]  # names compressed bytes
+    files = {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in output.rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    }
+    return {**files, "parts": parts, "hashes": [manifest.content_hash for manifest in manifests]}
+
+
+@pytest.fixture(scope="module")
+def all_of_it(months, tmp_path_factory):
+    found = everything(months, tmp_path_factory.mktemp("all_of_it"))
+    reasons = {reason for stage in found["parts"][0]["funnel"] for reason in stage["drops"]}
+    assert {"not_json", "top_level", "missing_parent", "reply_too_long", "eval", "duplicate"} <= reasons
+    assert "text_too_frequent" in reasons and len(found) > 15
+    return found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spill": False},
+        {"passes": 1},
+        {"passes": 8},
+        {"passes": 64},
+        {"memory": "700M"},
+        {"spill": False, "passes": 64},
+    ],
+    ids=str,
+)
+def test_spills_and_passes_never_show(months, all_of_it, tmp_path, changes):
+    assert everything(months, tmp_path, **changes) == all_of_it
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_compression_and_the_order_of_files_never_show(months, all_of_it, tmp_path, monkeypatch, seed):
+    real = reddit_source.match_files
+
+    def shuffled(globs):
+        files = real(globs)
+        random.Random(seed).shuffle(files)
+        return files
+
+    monkeypatch.setattr(reddit_source, "match_files", shuffled)
+    lines = [line for month in (1, 2) for line in bz2.open(months / f"RC_{month}.bz2")]
+    for number in range(5):
+        (tmp_path / f"RC_{number}").write_bytes(b"".join(lines[number::5]))
+    assert everything(months, tmp_path / "bz2", f"{months}/RC_*.bz2") == all_of_it
+    assert everything(months, tmp_path / "plain", f"{tmp_path}/RC_*", passes=8) == all_of_it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 4])
+def test_worker_processes_never_show(months, all_of_it, tmp_path, monkeypatch, project_root, workers):
+    monkeypatch.setenv("PYTHONPATH", str(project_root))
+    assert everything(months, tmp_path, workers=workers, passes=8) == all_of_it
+
+
+@pytest.mark.slow
+def test_stripes_of_one_big_file_never_show(make_dump, tmp_path, monkeypatch, project_root):
+    monkeypatch.setenv("PYTHONPATH", str(project_root))
+    dump = make_dump(tmp_path / "RC_big", 12_000)
+    assert dump.stat().st_size > 1 << 20  # what smaller ones are not worth
+    preprocess_reddit(tmp_path / "one", dump)
+    preprocess_reddit(tmp_path / "two", dump, workers=2)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+# Stopped and started again
+
+SLOW_STAGES = """
+import sys, time
+from pipelines import stages
+from pipelines.job import Job
+from pipelines.preprocess import run
+from pipelines.sources.reddit import Reddit
+
+once = stages.Work._once
+def slowly(*args):
+    yield from once(*args)
+    time.sleep(0.03)
+stages.Work._once = slowly
+run(Job(Reddit(), (sys.argv[1],), sys.argv[2], shard_size=20_000, passes=8, dedup="near", max_per_text=3))
+"""
+
+
+def start(script: str, *arguments: Path | str) -> subprocess.Popen:
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)], env=environment, stderr=subprocess.PIPE
+    )
+
+
+def finished_pieces(output: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in output.glob(".staging-*/done-*.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kills_at_random_moments_never_show_and_nothing_finished_is_done_again(months, tmp_path, seed):
+    chance, output, inputs = random.Random(seed), tmp_path / "out", f"{months}/RC_*.zst"
+    before: dict[str, tuple[int, bytes]] = {}
+    kills = 0
+    while not (output / "manifest.json").exists():
+        process = start(SLOW_STAGES, inputs, output)
+        deadline = time.monotonic() + 60
+        while not list(output.glob(".staging-*/tasks")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        try:
+            process.wait(chance.uniform(0.2, 1.2))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        _, error = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), error
+        if process.returncode == 0:
+            break
+        after = finished_pieces(output)
+        if not (output / "manifest.json").exists():
+            assert {name: after.get(name) for name in before} == before
+        before = after
+    assert kills >= 2 and before
+    clean = {"dedup": "near", "max_per_text": 3}
+    if list(output.glob(".staging-*")):  # killed between the manifest and the end
+        return
+    preprocess_reddit(tmp_path / "clean", inputs, **clean)
+    assert files_in(output) == files_in(tmp_path / "clean")
+    assert contents(output) == contents(tmp_path / "clean")
+
+
+def interrupted(dump: Path, output: Path) -> list[Path]:
+    """Spills that a job left which was stopped after it had read its input."""
+    interrupt_job(dump, output, "spill")
+    spills = sorted(path for path in output.glob(".staging-*/spill-*") if path.stat().st_size > 1000)
+    assert spills
+    return spills
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_a_damaged_spill_is_one_clear_error_and_the_next_run_is_whole(tmp_path, damage):
+    dump, output = write_dump(tmp_path / "dump", 200), tmp_path / "out"
+    for spill in interrupted(dump, output):
+        content = bytearray(spill.read_bytes())
+        content[len(content) // 3] ^= 1
+        spill.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    job = Job(RULES, (str(dump),), str(output))
+    with pytest.raises(OSError, match=r"spill-\w+: damaged or cut short; run the job again"):
+        run(job)
+    assert files_in(tmp_path) == ["dump"]
+    run(job)
+    run(Job(RULES, (str(dump),), str(tmp_path / "clean")))
+    assert contents(output) == contents(tmp_path / "clean")
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"passes": 16}, {"max_per_text": 1}, {"dedup": "none"}], ids=str)
+def test_another_job_takes_nothing_from_one_that_was_stopped(tmp_path, other):
+    dump, output = write_dump(tmp_path / "dump"), tmp_path / "out"
+    interrupt_job(dump, output, "spill")
+    preprocess_reddit(output, dump, **other)
+    preprocess_reddit(tmp_path / "clean", dump, **other)
+    assert files_in(output) == files_in(tmp_path / "clean") and contents(output) == contents(tmp_path / "clean")
+
+
+def test_an_input_that_has_changed_is_read_again(tmp_path):
+    dump, output = write_dump(tmp_path / "dump"), tmp_path / "out"
+    interrupt_job(dump, output, "spill")
+    dump.write_bytes(dump.read_bytes().replace(b"comment of", b"remarks on"))
+    assert all("remarks on" in pair.anchor for pair in read_pairs(preprocess_reddit(output, dump), "train"))
+
+
+def test_two_jobs_never_write_to_one_output(tmp_path):
+    dump, output = write_dump(tmp_path / "dump"), tmp_path / "out"
+    process = start(SLOW_JOB, dump, output)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(output.glob("*.tfrecord")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        with pytest.raises(FileExistsError, match="another job is writing there; wait for it or choose another"):
+            preprocess_reddit(output, dump, seed=1)
+    finally:
+        _, error = process.communicate()
+    assert process.returncode == 0, error  # undisturbed
+    preprocess_reddit(tmp_path / "clean", dump, shard_size=500)
+    assert contents(output) == contents(tmp_path / "clean")
+
+
+FULL_DISK = """
+import resource, sys
+from pipelines.job import Job
+from pipelines.preprocess import run
+from pipelines.sources.reddit import Reddit
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    run(Job(Reddit(), (sys.argv[1],), sys.argv[2], passes=64))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [2_000, 15_000])
+def test_a_file_that_cannot_grow_is_one_clear_error_and_leaves_nothing(tmp_path, limit):
+    dump, output = write_dump(tmp_path / "dump", 200), tmp_path / "out"
+    command = [sys.executable, "-c", FULL_DISK, str(dump), str(output), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    assert "File too large" in done.stdout and len(done.stdout.splitlines()) == 1
+    assert files_in(tmp_path) == ["dump"]
+    assert preprocess_reddit(output, dump).records("train") > 0
+
+
+@pytest.mark.parametrize("failing", ["_write_cell_file", "write_shard"])
+def test_a_disk_that_is_full_late_leaves_nothing_half_written(tmp_path, monkeypatch, failing):
+    real, calls = getattr(write, failing), itertools.count()
+
+    def until_full(*args, **kwargs):
+        if next(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+        return real(*args, **kwargs)
+
+    dump, output = write_dump(tmp_path / "dump", 100), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(write, failing, until_full)
+        with pytest.raises(OSError, match="No space left on device"):
+            preprocess_reddit(output, dump, shard_size=500, passes=8)
+    assert next(calls) == 3 and files_in(tmp_path) == ["dump"]
+    preprocess_reddit(output, dump, shard_size=500, passes=8)
+    preprocess_reddit(tmp_path / "clean", dump, shard_size=500)
+    assert contents(output) == contents(tmp_path / "clean")
+
+
+# What the options do, in the whole job
+
+
+def write_thread(path: Path, *exchanges: tuple[str, str]) -> Path:
+    """A dump of threads of two comments each."""
+    rows = [
+        {"id": f"{n}{side}", "link_id": f"t3_x{n}", "parent_id": parent, "body": body}
+        for n, exchange in enumerate(exchanges)
+        for side, parent, body in zip("ab", (f"t3_x{n}", f"t1_{n}a"), exchange, strict=True)
+    ]
+    path.write_bytes(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    return path
+
+
+def drops_of(manifest: Manifest) -> dict[str, dict[str, int]]:
+    return {stage.name: stage.drops for stage in manifest.parts[-1].funnel}
+
+
+SENTENCE = "the quick walker number {} told us about a house beside the water"
+
+
+def test_all_planted_evaluation_texts_are_found_and_counted_by_set(tmp_path):
+    ordinary = [(f"an ordinary question {n}", f"an ordinary answer {n}") for n in range(300)]
+    planted = [(f"which one was it {n}", SENTENCE.format(n).upper() + "  ") for n in range(20)]
+    planted += [(SENTENCE.format(n), f"reply to that is {n}") for n in range(20, 30)]
+    for name, numbers in (("one", range(15)), ("two", range(15, 40))):
+        (tmp_path / f"{name}.txt").write_text("\n".join(SENTENCE.format(n) for n in numbers))
+    dump = write_thread(tmp_path / "dump", *ordinary, *planted)
+    evaluation = EvalOptions(eval_texts=(str(tmp_path / "one.txt"), str(tmp_path / "two.txt")), eval_ngram=0)
+    plain = preprocess_reddit(tmp_path / "plain", dump)
+    clean = preprocess_reddit(tmp_path / "clean", dump, evaluation=evaluation)
+    assert drops_of(clean)["decontaminate"] == {"one": 15, "two": 15}
+    left = {pair for split in ("train", "test") for pair in read_pairs(clean, split)}
+    assert left == {
+        pair
+        for split in ("train", "test")
+        for pair in read_pairs(plain, split)
+        if "walker" not in (pair.anchor + pair.positive).lower()
+    }
+    assert len(left) == 300
+    options = clean.parts[0].options
+    (tmp_path / "two.txt").write_text("another text altogether")
+    other = preprocess_reddit(tmp_path / "other", dump, evaluation=evaluation)
+    assert options["eval_texts_hash"] != other.parts[0].options["eval_texts_hash"]
+    assert "eval_texts_hash" not in plain.parts[0].options
+    assert drops_of(other)["decontaminate"] == {"one": 15}
+
+
+LONG = "the answer to that one is number {} and nobody has ever been able to say a single word why that is so"
+
+
+def test_planted_near_duplicates_go_and_nothing_else(tmp_path):
+    chance = random.Random(0)
+    originals = [
+        tuple(" ".join(chance.choices([f"w{chance.randrange(500)}x" for _ in range(40)], k=20)) for _ in range(2))
+        for _ in range(60)
+    ]
+    copies = [(anchor.upper() + "!", positive.replace(" ", ", ", 2)) for anchor, positive in originals[:25]]
+    dump = write_thread(tmp_path / "dump", *originals, *copies)
+    exact = preprocess_reddit(tmp_path / "exact", dump)
+    assert drops_of(exact)["dedup"] == {} and exact.records("train") + exact.records("test") == 85
+    nears = [preprocess_reddit(tmp_path / f"near{n}", dump, dedup="near", passes=n) for n in (1, 8, 64)]
+    for near in nears:
+        assert drops_of(near)["dedup"] == {"near_duplicate": 25}
+        assert contents(Path(near.folder)) == contents(Path(nears[0].folder))
+        assert near.parts[0].options["dedup"] == "near"
+        left = [pair for split in ("train", "test") for pair in read_pairs(near, split)]
+        words = {tuple(re.findall(r"\w+", pair.anchor.lower())) for pair in left}
+        assert len(left) == len(words) == 60
+
+
+def test_without_dedup_exact_copies_stay_and_the_options_say_so(tmp_path):
+    dump = write_thread(
+        tmp_path / "dump", *[("the same question", "the same answer")] * 5, ("another one", "its answer")
+    )
+    exact = preprocess_reddit(tmp_path / "exact", dump)
+    none = preprocess_reddit(tmp_path / "none", dump, dedup="none")
+    assert exact.records("train") + exact.records("test") == 2
+    assert none.records("train") + none.records("test") == 6
+    assert (exact.parts[0].options["dedup"], none.parts[0].options["dedup"]) == ("exact", "none")
+    assert drops_of(exact)["dedup"] == {"duplicate": 4} and drops_of(none)["dedup"] == {}
+    assert list(verify(none)) == []
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_no_text_stands_in_more_pairs_than_it_may_and_the_first_of_the_global_order_stay(months, tmp_path, most):
+    inputs = f"{months}/RC_*.zst"
+    all_pairs = preprocess_reddit(tmp_path / "all", inputs)
+    capped = preprocess_reddit(tmp_path / "capped", inputs, max_per_text=most)
+    pairs = {split: read_pairs(all_pairs, split) for split in ("train", "test")}
+    keys: defaultdict[str, list[int]] = defaultdict(list)
+    for pair in itertools.chain(*pairs.values()):
+        for text in {fold(text) for text in pair.texts}:
+            keys[text].append(shuffle_key(fingerprint(pair).pair, 0))
+    limits = {text: sorted(of_text)[:most][-1] for text, of_text in keys.items()}
+    expected = {
+        split: [
+            pair
+            for pair in of_split
+            if all(shuffle_key(fingerprint(pair).pair, 0) <= limits[fold(text)] for text in pair.texts)
+        ]
+        for split, of_split in pairs.items()
+    }
+    assert {split: read_pairs(capped, split) for split in ("train", "test")} == expected
+    dropped = sum(map(len, pairs.values())) - sum(map(len, expected.values()))
+    assert drops_of(capped)["cap"] == ({"text_too_frequent": dropped} if dropped else {})
+    assert bool(dropped) == (most < 1000)
+
+
+# The graph and the memory
+
+
+class Built(Exception):
+    """The graph is there, and was not run."""
+
+
+@pytest.mark.parametrize("how", ["glob", "list"])
+def test_the_graph_does_not_grow_with_the_files(tmp_path, monkeypatch, how):
+    """`run` builds the graph and is stopped before the runner sees it."""
+    sizes = []
+
+    def build_alone(pipeline, job, layout):
+        build(pipeline, job, layout)
+        sizes.append(pipeline.to_runner_api().ByteSize())
+        raise Built
+
+    monkeypatch.setattr(preprocess, "build", build_alone)
+    for count in (10, 10_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"RC_{hashlib.md5(b'%d' % number).hexdigest()}").touch()
+        inputs = [f"{folder}/RC_*"] if how == "glob" else sorted(map(str, folder.iterdir()))
+        with pytest.raises(Built):
+            preprocess_reddit(tmp_path / "out", *inputs, dedup="near", max_per_text=3, command=("preprocess", *inputs))
+    assert sizes[1] < 1_000_000 and sizes[1] < 1.03 * sizes[0]
+
+
+MEASURED_JOB = """
+import resource, sys
+from pipelines.job import Job
+from pipelines.preprocess import run
+from pipelines.sources.reddit import Reddit
+
+(manifest,) = run(Job(Reddit(), (sys.argv[1],), sys.argv[2], memory="600M"))
+print(manifest.parts[0].read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_under_the_limit_while_the_input_grows_four_fold(make_dump, tmp_path, project_root):
+    peaks, read = [], []
+    for copies in (1, 4):
+        folder = tmp_path / f"input{copies}"
+        folder.mkdir()
+        for number in range(copies):
+            make_dump(folder / f"RC_{number}", 150_000, seed=number, month=number)
+        command = [sys.executable, "-c", MEASURED_JOB, f"{folder}/RC_*", str(tmp_path / f"out{copies}")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=project_root, check=True)
+        records, peak = map(int, done.stdout.split())
+        read.append(records)
+        peaks.append(peak)
+    assert read[1] == 4 * read[0]
+    assert peaks[1] < 1.3 * peaks[0] and peaks[1] < 600 << 20
 
 
 # Docstrings: two datasets, and functions that lie in many packages.

@@ -311,6 +311,7 @@ def test_a_dataset_written_anew_is_read_anew(tmp_path, write_dataset, mix):
 
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
 def test_hosts_read_their_rows_alone_and_together_the_same_bytes(plan, packing, hosts):
+    packing = replace(packing, pairs=4)
     whole = list(stream_batches(plan, 3, 3, packing, negatives=1))
     share = 32 // hosts
     parts = [
