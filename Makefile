@@ -52,6 +52,10 @@ preprocess: preprocess-usage $(if $(DATAFLOW),gcp,setup)
 	    --temp_location $(IN_BUCKET)/tmp --staging_location $(IN_BUCKET)/staging) \
 	  $(if $(CLUSTER),--no_save_main_session --extra_package "$$wheel") $(ARGS)
 
+# What the workers of a cluster install: pipelines and schemas, without the libraries that train.
+wheel: setup
+	@$(BIN)/python -m pairstream.wheel dist
+
 preprocess-usage:
 	@test -n "$(SOURCE)" -a -n "$(OUTPUT)" || { \
 	  echo "usage: make preprocess SOURCE=reddit INPUT='dumps/RC_*.zst' OUTPUT=data/reddit [RUNNER=…] [ARGS=…]" >&2; exit 2; }
@@ -85,7 +89,7 @@ bench: interop
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
-.PHONY: setup dev interop gcp preprocess preprocess-usage train evaluate test test-interop lint bench clean constraints
+.PHONY: setup dev interop gcp preprocess preprocess-usage wheel train evaluate test test-interop lint bench clean constraints
 
 # Pin anew, for every interpreter, what the bounds in pyproject.toml allow today. torch is pinned by hand below,
 # since its CPU and CUDA builds bring different packages.

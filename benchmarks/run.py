@@ -10,12 +10,13 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import encode, near_duplicates, plan, preprocess
+from benchmarks import encode, near_duplicates, plan, preprocess, stream
 
 BENCHMARKS = {
     "preprocess": preprocess.measure,
     "near_duplicates": near_duplicates.measure,
     "plan": plan.measure,
+    "stream": stream.measure,
     "encode": encode.measure,
 }
 

@@ -167,7 +167,8 @@ def _refuse_other_origin(folder: Path, ours: dict[str, Any], theirs: dict[str, A
     if ours["batches"] != theirs["batches"]:
         raise ValueError(
             f"{folder}: its checkpoints were trained on another mixture or other data "
-            f"({theirs['batches'][:12]}…, now {ours['batches'][:12]}…); choose another --output, or go on with --accept-other-batches"
+            f"({theirs['batches'][:12]}…, now {ours['batches'][:12]}…); choose another --output, or go on "
+            "with --accept-other-batches"
         )
 
 
