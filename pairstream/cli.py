@@ -14,6 +14,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "sources": "list the sources that preprocess knows",
     "preprocess": "raw files → shards and a manifest (Beam)",
+    "tokenize": "datasets of texts → datasets of token ids (Beam)",
     "inspect": "look into a dataset or a shard",
     "report": "a dataset as one HTML page: funnel, lengths, duplicates, examples",
     "verify": "check every checksum of a dataset",

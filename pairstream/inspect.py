@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     for folder in find_manifests(arguments.path):
         manifest = Manifest.load(folder)
         print_funnel(manifest)
-        shards = [path for split in ("train", "test") for path, _ in manifest.shards(split)]
+        shards = [path for split in ("train", "test", "rejects") for path, _ in manifest.shards(split)]
         print(f"shards: {len(shards)}   content hash: {manifest.content_hash[:16]}…   licence: {manifest.licence}\n")
         _show(islice(_records(shards), arguments.n))
     print(f"next: pairstream verify {arguments.path}")
@@ -56,12 +56,17 @@ def _show(records: Iterator[bytes]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from schemas.example import decode_pair
+    from schemas.example import decode_pair, reason_of
+    from schemas.token_records import is_token_record
 
     console = Console()
     for record in records:
+        if is_token_record(record):
+            _show_ids(console, record)
+            continue
         pair, _ = decode_pair(record)
-        rows = [("anchor", pair.anchor), ("positive", pair.positive)]
+        rows = [("dropped", reason)] if (reason := reason_of(record)) else []
+        rows += [("anchor", pair.anchor), ("positive", pair.positive)]
         rows += [("negative", text) for text in pair.negatives]
         rows += [("context", text) for text in pair.contexts]
         rows += [("group", pair.group)] if pair.group else []
@@ -71,3 +76,16 @@ def _show(records: Iterator[bytes]) -> None:
                 Text(f"{label:>9}  ", style="bold").append(shown.replace("\n", "\n           "), style="none")
             )
         console.print()
+
+
+def _show_ids(console: Any, record: bytes) -> None:
+    """The ids of each text: its length, and how it begins."""
+    from schemas.token_records import decode_tokens, located
+
+    table = decode_tokens(*located([record]), 2)
+    begin = 0
+    for label, length in zip(("anchor", "positive"), table.lengths[0].tolist(), strict=True):
+        ids = " ".join(map(str, table.ids[begin : begin + min(length, 24)].tolist()))
+        console.print(f"{label:>9}  {length} ids: {ids}{' …' if length > 24 else ''}", highlight=False)
+        begin += length
+    console.print()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pairstream.arguments import parse_known
+from pairstream.beam_options import refuse_unknown
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 from pairstream.sources import known_source
@@ -85,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
         name, *rest = argv
         found = _find_source(name, SOURCES)
         arguments, source, beam_options, more = _parse(Arguments, found, rest, f"preprocess {name}")
-    _refuse_unknown(beam_options)
+    refuse_unknown(beam_options)
     _run(name, arguments, source, argv, {"beam_options": tuple(beam_options), **more})
 
 
@@ -175,24 +176,6 @@ def _parse(
     parsed, unknown = parse_known(both, argv, command)
     more = {"filters": parsed.filters, "evaluation": parsed.evaluation}
     return parsed.arguments, source.with_options(parsed.options), unknown, more
-
-
-def _refuse_unknown(options: list[str]) -> None:
-    """An option that neither we nor Beam know is an error: Beam itself would drop it in silence."""
-    from argparse import ArgumentParser
-
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    parser: Any = ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve", exit_on_error=False)
-    kinds = [PipelineOptions]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if "_add_argparse_args" in kind.__dict__:
-            kind._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(options)
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]}; neither the source nor Beam has it, see --help")
 
 
 def print_funnel(manifest: Manifest) -> None:

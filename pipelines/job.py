@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, TypeOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+    TypeOptions,
+)
 
 from pipelines.decontaminate import EvalOptions
 from pipelines.dedup import REJECTS
@@ -23,8 +29,43 @@ LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 DEDUP = ("exact", "near", "none")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BeamJob:
+    """Where a job runs."""
+
+    beam_options: tuple[str, ...] = ()
+    workers: int = 1
+    """Processes of a local run."""
+
+    @property
+    def beam(self) -> PipelineOptions:
+        """Beam's own options, the local runner's among them."""
+        options = PipelineOptions(list(self.beam_options))
+        standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
+        if standard.runner in (None, "DirectRunner"):
+            standard.runner = LOCAL_RUNNER
+        options.view_as(TypeOptions).pipeline_type_check = False  # a quarter of the time it takes to build the graph
+        if options.view_as(SetupOptions).save_main_session is None:
+            options.view_as(
+                SetupOptions
+            ).save_main_session = False  # all that is pickled can be imported from the wheel
+        if self.workers > 1:
+            direct.direct_num_workers, direct.direct_running_mode = self.workers, "multi_processing"
+        return options
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the job runs on this machine, in processes that see its files."""
+        return self.beam.view_as(StandardOptions).runner == LOCAL_RUNNER
+
+    @property
+    def local_workers(self) -> int:
+        """Processes of a local run."""
+        return max(1, self.beam.view_as(DirectOptions).direct_num_workers) if self.is_local else 1
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(BeamJob):
     """One call of `pairstream preprocess SOURCE`."""
 
     source: Source
@@ -54,13 +95,10 @@ class Job:
     """Bytes that the workers of a local run may use together, such as 4G."""
     passes: int | None = None
     """Partitions of a local run, each finished on its own; None: by memory and input."""
-    workers: int = 1
-    """Processes of a local run."""
     spill: bool | None = None
     """Whether what lies between stages goes through local files, not through the runner; None: on one machine."""
     command: tuple[str, ...] = ()
     """The command line, for the manifest."""
-    beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.shard_size < 1:
@@ -115,28 +153,6 @@ class Job:
         own = {name: getattr(self, name) for name in ("seed", "shard_size", "dedup", "max_per_text")}
         given = (self.filters, self.evaluation, self.source.options)
         return own | {name: value for options in given for name, value in dataclasses.asdict(options).items()}
-
-    @property
-    def beam(self) -> PipelineOptions:
-        """Beam's own options, the local runner's among them."""
-        options = PipelineOptions(list(self.beam_options))
-        standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
-        if standard.runner in (None, "DirectRunner"):
-            standard.runner = LOCAL_RUNNER
-        options.view_as(TypeOptions).pipeline_type_check = False  # a quarter of the time it takes to build the graph
-        if self.workers > 1:
-            direct.direct_num_workers, direct.direct_running_mode = self.workers, "multi_processing"
-        return options
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the job runs on this machine, in processes that see its files."""
-        return self.beam.view_as(StandardOptions).runner == LOCAL_RUNNER
-
-    @property
-    def local_workers(self) -> int:
-        """Processes of a local run."""
-        return max(1, self.beam.view_as(DirectOptions).direct_num_workers) if self.is_local else 1
 
 
 def rejects_name(dataset: str) -> str:

@@ -25,6 +25,9 @@ COMPRESSION_GUESS = 8
 MAX_BITS = 14
 TASK_BYTES = 16 << 20
 TASK_FILES = 256
+STRIPE_BYTES = 128 << 20
+MAX_STRIPES = 8
+_SLOW = (".bz2", ".xz")  # to decompress takes about as long as to read the comments
 BASE_MEMORY = 350 << 20
 """A worker with nothing in it: Python, Beam, libraries, and what a stage gathers before it hands on."""
 PARTITION_MEMORY = 5
@@ -73,14 +76,16 @@ def plain_bytes(files: Sequence[InputFile]) -> int:
     return sum(file.bytes * (COMPRESSION_GUESS if file.path.endswith(COMPRESSED) else 1) for file in files)
 
 
-def plan_tasks(files: Sequence[InputFile], *, workers: int, splittable: bool) -> Iterator[Task]:
-    """Small files together, big ones alone; where files are few and workers are not, a file in stripes."""
+def plan_tasks(files: Sequence[InputFile], *, workers: int | None, splittable: bool) -> Iterator[Task]:
+    """Small files together, big ones alone; where files are few and workers are not, a file in stripes.
+
+    `workers`: processes on this machine; None: a cluster's, however many.
+    """
     number = 0
     gathered: list[InputFile] = []
-    # Twice as many tasks as workers, so that they end at about the same time.
-    stripes = min(8, -(-2 * workers // max(len(files), 1))) if splittable and workers > 1 else 1
     for file in files:
-        if stripes > 1 and file.bytes > (1 << 20):
+        stripes = _stripes(file, len(files), workers) if splittable else 1
+        if stripes > 1:
             for stripe in range(stripes):
                 yield Task(number, (file.path,), stripe, stripes)
                 number += 1
@@ -91,6 +96,16 @@ def plan_tasks(files: Sequence[InputFile], *, workers: int, splittable: bool) ->
             number, gathered = number + 1, []
     if gathered:
         yield Task(number, tuple(one.path for one in gathered))
+
+
+def _stripes(file: InputFile, files: int, workers: int | None) -> int:
+    """Into how many stripes a file is cut. Each worker decompresses all of it, which must be little of the work."""
+    if workers is None:  # a cluster
+        return 1 if file.path.endswith(_SLOW) else min(MAX_STRIPES, max(1, file.bytes // STRIPE_BYTES))
+    if workers == 1 or file.bytes < 1 << 20:
+        return 1
+    # Twice as many tasks as workers, so that they end at about the same time.
+    return min(MAX_STRIPES, -(-2 * workers // files))
 
 
 def write_tasks(path: str, tasks: Iterable[Task]) -> None:

@@ -94,12 +94,15 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
                 )
             _delete_dataset(folder)
     staging = f"{root}/{STAGING_PREFIX}{identity}"
-    if left := _list(f"{root}/{STAGING_PREFIX}*/*"):
-        _delete_shards(targets)
+    left = _list(f"{root}/{STAGING_PREFIX}*/*")
+    goes_on = f"{staging}/started" in left
+    if left:
+        if not goes_on:
+            _delete_shards(targets)
         if others := sorted({folder for path in left if (folder := path.rsplit("/", 1)[0]) != staging}):
-            FileSystems.delete(others)
+            _delete_folders(others)
     for target in targets:
-        if foreign := _shards_in(target.shards):
+        if not goes_on and (foreign := _shards_in(target.shards)):
             raise FileExistsError(
                 f"{foreign[0]} belongs to no manifest; choose another --output or move such files away"
             )
@@ -123,7 +126,7 @@ def clear_failed(root: str, targets: Sequence[Target], staging: str) -> None:
 
 def clear_staging(staging: str) -> None:
     """Remove the staging folder: from here on the output is finished."""
-    FileSystems.delete([staging])
+    _delete_folders([staging])
 
 
 def load_manifest(folder: str) -> Manifest:
@@ -154,6 +157,13 @@ def _delete_shards(targets: Iterable[Target]) -> None:
 
 def _shards_in(folder: str) -> list[str]:
     return sorted(path for path in _list(f"{folder}/*") if _SHARD_FILE.fullmatch(path.rsplit("/", 1)[-1]))
+
+
+def _delete_folders(folders: Iterable[str]) -> None:
+    """Folders and the files in them: an object store has files alone, and deleting a folder there deletes nothing."""
+    paths = [path for folder in folders for path in _list(f"{folder}/*")]
+    FileSystems.delete(paths)
+    FileSystems.delete([folder for folder in folders if FileSystems.exists(folder)])
 
 
 def _list(glob: str) -> list[str]:

@@ -10,13 +10,14 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import apache_beam as beam
 import google_crc32c
 import orjson
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsList
 
 from pipelines.collect import BANDS, CELLS, TEST_TEXTS, PairRules
@@ -182,8 +183,8 @@ def _run_alone(job: Job, files: list[InputFile], tell: Callable[[State], None] |
     spills = local_folder(staging, identity) if (job.is_local if job.spill is None else job.spill) else None
     try:
         layout = _lay_out(job, files, targets, staging, spills)
-        with watched(spills, layout.pieces, tell), _interruptible(), beam.Pipeline(options=job.beam) as pipeline:
-            build(pipeline, job, layout)
+        with watched(spills, layout.pieces, tell):
+            run_to_end(job.beam, lambda pipeline: build(pipeline, job, layout))
         with open_raw(f"{staging}/problems.json") as file:
             problems = orjson.loads(file.read())
         if problems:
@@ -237,7 +238,9 @@ def _lay_out(
         drop_train_texts_in_test=job.source.drop_train_texts_in_test and job.source.test_fraction > 0,
         keep_rejects=job.keep_rejects is not None,
     )
-    tasks = list(plan_tasks(files, workers=job.local_workers, splittable=job.source.splittable))
+    tasks = list(
+        plan_tasks(files, workers=job.local_workers if job.is_local else None, splittable=job.source.splittable)
+    )
     write_tasks(f"{staging}/tasks", tasks)
     write_tasks(f"{staging}/known", _known_tasks(job, targets))
     inputs = {"files": len(files), "bytes": sum(file.bytes for file in files)}
@@ -260,8 +263,22 @@ def _known_tasks(job: Job, targets: dict[str, Target]) -> Iterator[Task]:
         yield Task(number, inputs)
 
 
+def run_to_end(options: PipelineOptions, build: Callable[[beam.Pipeline], None]) -> None:
+    """Build a pipeline and wait for its end; one that is interrupted is cancelled, wherever it runs."""
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline)
+    with interruptible():
+        result = pipeline.run()
+        try:
+            result.wait_until_finish()
+        except KeyboardInterrupt:
+            with suppress(NotImplementedError):  # a runner in this process ends with it
+                result.cancel()
+            raise
+
+
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C comes out as KeyboardInterrupt: a runner catches it and raises something of its own."""
     interrupted = False
 

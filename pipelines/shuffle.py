@@ -30,7 +30,7 @@ SPILLS = "spills"
 OUTBOX_BYTES = 32 << 20
 _VALUE_BYTES = 64
 _SEGMENT = np.dtype([("offset", "<u8"), ("length", "<u8"), ("crc", "<u4")])
-_TRAILER = struct.Struct("<QQI8s")  # bytes of the index and of the directory at its end, crc32c of the index
+_TRAILER = struct.Struct("<QI8s")  # bytes of the index, its crc32c
 _MAGIC = b"PSSPILL1"
 
 
@@ -177,7 +177,8 @@ class Spill:
             os.remove(f"{self._path}.part")
 
     def _write_index(self) -> None:
-        """For each stage the number of segments before each partition, then the segments; then where these lie."""
+        """For each stage the number of segments before each partition, then the segments; then where these lie, and
+        in how many bytes that is said."""
         places, index = {}, b""
         for stage, segments in self._segments.items():
             segments.sort()
@@ -186,9 +187,9 @@ class Spill:
             places[stage] = [self._offset + len(index), self._offset + len(index) + before.nbytes]
             index += before.tobytes() + np.array([tuple(where) for _, *where in segments], _SEGMENT).tobytes()
         directory = orjson.dumps(places)
-        index += directory
+        index += directory + len(directory).to_bytes(8, "little")
         self._file.write(index)
-        self._file.write(_TRAILER.pack(len(index), len(directory), google_crc32c.value(index), _MAGIC))
+        self._file.write(_TRAILER.pack(len(index), google_crc32c.value(index), _MAGIC))
 
 
 @dataclass(frozen=True)
@@ -224,13 +225,13 @@ def _directory(path: str) -> dict[str, list[int]]:
         end = os.path.getsize(path) - _TRAILER.size
         if end < 0:
             raise _damaged(path)
-        size, of_directory, crc, magic = _TRAILER.unpack(_pread(file.fileno(), _TRAILER.size, end, path))
+        size, crc, magic = _TRAILER.unpack(_pread(file.fileno(), _TRAILER.size, end, path))
         if magic != _MAGIC or size > end:
             raise _damaged(path)
         index = _pread(file.fileno(), size, end - size, path)
         if google_crc32c.value(index) != crc:
             raise _damaged(path)
-        return orjson.loads(index[len(index) - of_directory :])
+        return orjson.loads(index[-8 - int.from_bytes(index[-8:], "little") : -8])
 
 
 def _pread(file: int, size: int, offset: int, path: str) -> bytes:

@@ -252,7 +252,7 @@ def _digest(
         (step, [(name, str(Fraction(str(w)))) for name, w in zip(names, weights, strict=True) if w > 0])
         for step, weights in segments
     ]
-    hashes = sorted((name, manifest.content_hash) for name, manifest in manifests.items())
+    hashes = sorted((name, manifest.pairs_hash) for name, manifest in manifests.items())
     policy = mixture.batch.policy
     content = (by_step[0][1], hashes, (mixture.batch.slots if policy == "homogeneous" else None, policy), *rest)
     limited = [(name, limit) for name, limit in zip(names, limits, strict=True) if limit]

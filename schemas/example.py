@@ -180,6 +180,8 @@ def decode_pair(record: bytes) -> tuple[Pair, Fingerprints]:
     def integers(name: str) -> tuple[int, ...]:
         return tuple(value & MASK64 for value in feature[name].int64_list.value) if name in feature else ()
 
+    if "ids" in feature:
+        raise ValueError("the record holds token ids; expected texts: use the dataset that it was made from")
     pair = Pair(
         dataset=one("dataset"),
         anchor=one("anchor"),

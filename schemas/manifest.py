@@ -100,6 +100,9 @@ class Manifest:
     url: str
     parts: tuple[Part, ...]
     kind: str = "text"
+    """`text`, or `tokens`: ids that `pairstream tokenize` made of a dataset of texts."""
+    parent: str = ""
+    """Content hash of the dataset of texts that ids were made from."""
     folder: str = field(default="", compare=False)
     """Where the manifest was read from; not written."""
 
@@ -119,6 +122,11 @@ class Manifest:
             ],
         }
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    @property
+    def pairs_hash(self) -> str:
+        """The content hash of the texts: equal for a dataset and its token ids, which hold the same pairs."""
+        return self.parent or self.content_hash
 
     def records(self, split: str) -> int:
         """Records of a split over all parts; 0 for one that is not there."""
@@ -152,6 +160,7 @@ class Manifest:
         try:
             manifest = cls(
                 **{name: document[name] for name in ("dataset", "tuple", "licence", "citation", "url", "kind")},
+                parent=document.get("parent", ""),
                 parts=tuple(_part(part) for part in document["parts"]),
                 folder=folder,
             )

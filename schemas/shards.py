@@ -136,16 +136,21 @@ def unframe(data: bytes, *, where: str, first: int = 0) -> list[bytes]:
 def read_shard(path: str | Path) -> Iterator[bytes]:
     """Every record of a local shard, in order, in memory of one record; damage raises ValueError."""
     with open(path, "rb") as file:
-        number = 0
-        while header := file.read(RECORD_HEADER.size):
-            body = b""
-            if len(header) == RECORD_HEADER.size:
-                length, length_crc = RECORD_HEADER.unpack(header)
-                # A damaged length must not become a huge read.
-                if _masked_crc(header[:8]) == length_crc:
-                    body = file.read(length + 4)
-            yield from unframe(header + body, where=str(path), first=number)
-            number += 1
+        yield from read_frames(file, where=str(path))
+
+
+def read_frames(file: IO[bytes], *, where: str) -> Iterator[bytes]:
+    """As `read_shard`, of an open file; `where` names it in errors."""
+    number = 0
+    while header := file.read(RECORD_HEADER.size):
+        body = b""
+        if len(header) == RECORD_HEADER.size:
+            length, length_crc = RECORD_HEADER.unpack(header)
+            # A damaged length must not become a huge read.
+            if _masked_crc(header[:8]) == length_crc:
+                body = file.read(length + 4)
+        yield from unframe(header + body, where=where, first=number)
+        number += 1
 
 
 def write_shard(folder: str, name: str, blocks: Iterable[Block], *, window: int, open_file: OpenForWriting) -> Shard:

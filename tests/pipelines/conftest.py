@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-WORDS = "walk looks taking reads move thinks where never about again people house water small large green".split()
+WORDS = ("walk", "looks", "taking", "reads", "thinks", "where", "never", "again", "people", "house", "water", "green")
 OFTEN = ("thanks a lot", "you are right", "so are you then", "[deleted]", "ok")
 COMPRESS = {".zst": zstandard.compress, ".bz2": bz2.compress}
 

@@ -338,14 +338,14 @@ def slowly(*args, **kwargs):
     time.sleep(0.5)
     return written
 pipelines.write.write_shard = slowly
-run(Job(Reddit(), (sys.argv[1],), sys.argv[2], shard_size=500))
+run(Job(Reddit(), (sys.argv[1],), sys.argv[2], shard_size=int(sys.argv[3])))
 """
 
 
 def test_a_killed_run_leaves_no_manifest_and_the_next_equals_a_clean_one(tmp_path, project_root):
     dump, output = write_dump(tmp_path / "dump", 80), tmp_path / "out"
     environment = {**os.environ, "PYTHONPATH": str(project_root)}
-    process = subprocess.Popen([sys.executable, "-c", SLOW_JOB, str(dump), str(output)], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", SLOW_JOB, str(dump), str(output), "500"], env=environment)
     try:
         deadline = time.monotonic() + 60
         while not list(output.glob("*.tfrecord")):
@@ -405,7 +405,8 @@ def months(make_dump, tmp_path_factory):
     for month in (1, 2):
         for ending in ("zst", "bz2"):
             make_dump(folder / f"RC_{month}.{ending}", 1500, seed=month, month=month)
-    rows = [json.loads(line) for line in bz2.open(folder / "RC_1.bz2") if line.startswith(b"{")]
+    lines = bz2.decompress((folder / "RC_1.bz2").read_bytes()).splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith(b"{")]
     bodies = sorted({row["body"] for row in rows if 60 < len(row["body"]) < 127})
     (folder / "eval.txt").write_text("\n".join(bodies[::40]))
     return folder
@@ -475,7 +476,8 @@ def test_compression_and_the_order_of_files_never_show(months, all_of_it, tmp_pa
         return files
 
     monkeypatch.setattr(reddit_source, "match_files", shuffled)
-    lines = [line for month in (1, 2) for line in bz2.open(months / f"RC_{month}.bz2")]
+    whole = b"".join(bz2.decompress((months / f"RC_{month}.bz2").read_bytes()) for month in (1, 2))
+    lines = whole.splitlines(keepends=True)
     for number in range(5):
         (tmp_path / f"RC_{number}").write_bytes(b"".join(lines[number::5]))
     assert everything(months, tmp_path / "bz2", f"{months}/RC_*.bz2") == all_of_it
@@ -563,49 +565,55 @@ def test_kills_at_random_moments_never_show_and_nothing_finished_is_done_again(m
     assert contents(output) == contents(tmp_path / "clean")
 
 
-def interrupted(dump: Path, output: Path) -> list[Path]:
-    """Spills that a job left which was stopped after it had read its input."""
-    interrupt_job(dump, output, "spill")
-    spills = sorted(path for path in output.glob(".staging-*/spill-*") if path.stat().st_size > 1000)
-    assert spills
-    return spills
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """(dump, output) of a job that Ctrl-C stopped when it had read its input."""
+    dump, output = write_dump(tmp_path / "dump", 200), tmp_path / "out"
+
+    def stop(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from ()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reddit_source, "pair_thread", stop)
+        with pytest.raises(KeyboardInterrupt):
+            preprocess_reddit(output, dump)
+    assert list(output.glob(".staging-*/done-stage0-*"))
+    return dump, output
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
-def test_a_damaged_spill_is_one_clear_error_and_the_next_run_is_whole(tmp_path, damage):
-    dump, output = write_dump(tmp_path / "dump", 200), tmp_path / "out"
-    for spill in interrupted(dump, output):
+def test_a_damaged_spill_is_one_clear_error_and_the_next_run_is_whole(tmp_path, stopped, damage):
+    dump, output = stopped
+    for spill in output.glob(".staging-*/spill-*"):
         content = bytearray(spill.read_bytes())
         content[len(content) // 3] ^= 1
         spill.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
-    job = Job(RULES, (str(dump),), str(output))
     with pytest.raises(OSError, match=r"spill-\w+: damaged or cut short; run the job again"):
-        run(job)
+        preprocess_reddit(output, dump)
     assert files_in(tmp_path) == ["dump"]
-    run(job)
-    run(Job(RULES, (str(dump),), str(tmp_path / "clean")))
+    preprocess_reddit(output, dump)
+    preprocess_reddit(tmp_path / "clean", dump)
     assert contents(output) == contents(tmp_path / "clean")
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"passes": 16}, {"max_per_text": 1}, {"dedup": "none"}], ids=str)
-def test_another_job_takes_nothing_from_one_that_was_stopped(tmp_path, other):
-    dump, output = write_dump(tmp_path / "dump"), tmp_path / "out"
-    interrupt_job(dump, output, "spill")
+def test_another_job_takes_nothing_from_one_that_was_stopped(tmp_path, stopped, other):
+    dump, output = stopped
     preprocess_reddit(output, dump, **other)
     preprocess_reddit(tmp_path / "clean", dump, **other)
     assert files_in(output) == files_in(tmp_path / "clean") and contents(output) == contents(tmp_path / "clean")
 
 
-def test_an_input_that_has_changed_is_read_again(tmp_path):
-    dump, output = write_dump(tmp_path / "dump"), tmp_path / "out"
-    interrupt_job(dump, output, "spill")
+def test_an_input_that_has_changed_is_read_again(stopped):
+    dump, output = stopped
     dump.write_bytes(dump.read_bytes().replace(b"comment of", b"remarks on"))
     assert all("remarks on" in pair.anchor for pair in read_pairs(preprocess_reddit(output, dump), "train"))
 
 
 def test_two_jobs_never_write_to_one_output(tmp_path):
     dump, output = write_dump(tmp_path / "dump"), tmp_path / "out"
-    process = start(SLOW_JOB, dump, output)
+    process = start(SLOW_JOB, dump, output, 4000)
     try:
         deadline = time.monotonic() + 60
         while not list(output.glob("*.tfrecord")):
@@ -616,7 +624,7 @@ def test_two_jobs_never_write_to_one_output(tmp_path):
     finally:
         _, error = process.communicate()
     assert process.returncode == 0, error  # undisturbed
-    preprocess_reddit(tmp_path / "clean", dump, shard_size=500)
+    preprocess_reddit(tmp_path / "clean", dump, shard_size=4000)
     assert contents(output) == contents(tmp_path / "clean")
 
 
@@ -629,7 +637,7 @@ from pipelines.sources.reddit import Reddit
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     run(Job(Reddit(), (sys.argv[1],), sys.argv[2], passes=64))
-except OSError as error:
+except (OSError, RuntimeError) as error:
     print(error)
 """
 
@@ -656,7 +664,7 @@ def test_a_disk_that_is_full_late_leaves_nothing_half_written(tmp_path, monkeypa
     dump, output = write_dump(tmp_path / "dump", 100), tmp_path / "out"
     with monkeypatch.context() as patched:
         patched.setattr(write, failing, until_full)
-        with pytest.raises(OSError, match="No space left on device"):
+        with pytest.raises((OSError, RuntimeError), match=r"^[^\n]*No space left on device[^\n]*$"):
             preprocess_reddit(output, dump, shard_size=500, passes=8)
     assert next(calls) == 3 and files_in(tmp_path) == ["dump"]
     preprocess_reddit(output, dump, shard_size=500, passes=8)
@@ -710,9 +718,6 @@ def test_all_planted_evaluation_texts_are_found_and_counted_by_set(tmp_path):
     assert options["eval_texts_hash"] != other.parts[0].options["eval_texts_hash"]
     assert "eval_texts_hash" not in plain.parts[0].options
     assert drops_of(other)["decontaminate"] == {"one": 15}
-
-
-LONG = "the answer to that one is number {} and nobody has ever been able to say a single word why that is so"
 
 
 def test_planted_near_duplicates_go_and_nothing_else(tmp_path):
@@ -776,7 +781,7 @@ def test_no_text_stands_in_more_pairs_than_it_may_and_the_first_of_the_global_or
 # The graph and the memory
 
 
-class Built(Exception):
+class BuiltError(Exception):
     """The graph is there, and was not run."""
 
 
@@ -788,7 +793,7 @@ def test_the_graph_does_not_grow_with_the_files(tmp_path, monkeypatch, how):
     def build_alone(pipeline, job, layout):
         build(pipeline, job, layout)
         sizes.append(pipeline.to_runner_api().ByteSize())
-        raise Built
+        raise BuiltError
 
     monkeypatch.setattr(preprocess, "build", build_alone)
     for count in (10, 10_000):
@@ -797,9 +802,11 @@ def test_the_graph_does_not_grow_with_the_files(tmp_path, monkeypatch, how):
         for number in range(count):
             (folder / f"RC_{hashlib.md5(b'%d' % number).hexdigest()}").touch()
         inputs = [f"{folder}/RC_*"] if how == "glob" else sorted(map(str, folder.iterdir()))
-        with pytest.raises(Built):
+        with pytest.raises(BuiltError):
             preprocess_reddit(tmp_path / "out", *inputs, dedup="near", max_per_text=3, command=("preprocess", *inputs))
-    assert sizes[1] < 1_000_000 and sizes[1] < 1.03 * sizes[0]
+    assert sizes[1] < 1_000_000
+    if how == "glob":  # a list is part of the command, which the manifest tells; shells take two megabytes of it
+        assert sizes[1] < 1.03 * sizes[0]
 
 
 MEASURED_JOB = """

@@ -1,0 +1,96 @@
+"""`pairstream tokenize`: datasets of texts → datasets of token ids."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from pairstream.arguments import parse_known
+from pairstream.beam_options import refuse_unknown
+from pairstream.cli import UsageError
+from pairstream.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Tokenise every dataset at or below a folder, once, instead of in each run. Options that are Beam's go to Beam.
+
+    For example: pairstream tokenize data --tokenizer all-MiniLM-L6-v2 --output data-minilm
+    """
+
+    path: tyro.conf.Positional[str]
+    """A dataset's folder, or one that datasets lie below."""
+    tokenizer: str
+    """A tokenizer.json, an encoder folder that holds one, or a base's name."""
+    output: str
+    """Folder for the datasets of ids, in folders as below the path."""
+    anchor_prefix: str = ""
+    """Before each anchor, white space included: "query: "."""
+    positive_prefix: str = ""
+    """Before each positive and hard negative: "passage: "."""
+    overwrite: bool = False
+    """Replace complete outputs; without it the command refuses."""
+    workers: int = 1
+    """Processes of a local run."""
+
+
+def main(argv: Sequence[str]) -> None:
+    arguments, beam_options = parse_known(Arguments, argv, "tokenize")
+    quiet_libraries()
+    refuse_unknown(beam_options)
+    if arguments.workers < 1:
+        raise UsageError(f"--workers is {arguments.workers}; expected at least 1")
+    if os.path.realpath(arguments.path) == os.path.realpath(arguments.output):
+        raise UsageError("--output is the folder of the texts; choose another")
+    from rich.console import Console
+
+    from pipelines.tokenize import TokenizeJob, run
+    from schemas.tokens import Prefixes
+
+    job = TokenizeJob(
+        folders=tuple(_folders(arguments.path, arguments.output)),
+        output=arguments.output,
+        tokenizer=_load(arguments.tokenizer).to_str(),
+        prefixes=Prefixes(arguments.anchor_prefix, arguments.positive_prefix),
+        overwrite=arguments.overwrite,
+        command=("pairstream", "tokenize", *argv),
+        beam_options=tuple(beam_options),
+        workers=arguments.workers,
+    )
+    with Console(stderr=True).status(f"tokenising {len(job.folders)} datasets …"):
+        manifests = run(job)
+    for manifest in manifests:
+        pairs = sum(manifest.records(split) for split in {name for part in manifest.parts for name in part.splits})
+        print(f"{manifest.folder}: {pairs:,} pairs as token ids")
+    print(f"next: pairstream verify {shlex.quote(arguments.output)}")
+
+
+def _folders(path: str, output: str) -> list[tuple[str, str]]:
+    """(dataset of texts, folder of its ids) of each dataset at or below the path."""
+    from schemas.manifest import find_manifests
+
+    if "://" in path:
+        return [(path, output)]
+    root = Path(path)
+    return [(str(folder), str(Path(output) / folder.relative_to(root))) for folder in find_manifests(root)]
+
+
+def _load(name: str) -> Tokenizer:
+    from schemas.tokens import load_tokenizer
+    from trainer.encoders.fetch import resolve_encoder
+
+    path = Path(name)
+    if path.is_file():
+        if path.name != "tokenizer.json":
+            raise UsageError(f"--tokenizer is {name}; expected a tokenizer.json or a folder that holds one")
+        return load_tokenizer(path.parent)
+    return load_tokenizer(path if path.is_dir() else resolve_encoder(name))
