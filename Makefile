@@ -35,6 +35,10 @@ $(VENV)/.ready-interop: $(VENV)/.ready-dev
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[dev,interop]'
 	@touch $@
 
+$(VENV)/.ready-bench: $(VENV)/.ready-interop
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[bench]'
+	@touch $@
+
 $(VENV)/.ready-gcp: $(VENV)/.ready
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[gcp]'
 	@touch $@
@@ -83,7 +87,7 @@ lint: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: interop
+bench: $(VENV)/.ready-bench
 	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.run $(ARGS)
 
 clean:
@@ -96,7 +100,7 @@ clean:
 constraints: setup
 	for minor in 11 12 13; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.$$minor --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop pyproject.toml \
+	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop --extra language --extra bench pyproject.toml \
 	  | grep -vE "^(torch|triton|cuda-|nvidia-)|python_full_version >= '3.1[2-5]'" \
 	  | sed "s/ ; python_full_version < '3.12'//" > constraints/py3$$minor.txt && \
 	  echo "torch==$(TORCH)" >> constraints/py3$$minor.txt; \
