@@ -42,13 +42,12 @@ class BeamJob:
         """Beam's own options, the local runner's among them."""
         options = PipelineOptions(list(self.beam_options))
         standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
+        setup = options.view_as(SetupOptions)
         if standard.runner in (None, "DirectRunner"):
             standard.runner = LOCAL_RUNNER
         options.view_as(TypeOptions).pipeline_type_check = False  # a quarter of the time it takes to build the graph
-        if options.view_as(SetupOptions).save_main_session is None:
-            options.view_as(
-                SetupOptions
-            ).save_main_session = False  # all that is pickled can be imported from the wheel
+        if setup.save_main_session is None:
+            setup.save_main_session = False  # all that is pickled can be imported from the wheel
         if self.workers > 1:
             direct.direct_num_workers, direct.direct_running_mode = self.workers, "multi_processing"
         return options

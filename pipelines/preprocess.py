@@ -238,9 +238,8 @@ def _lay_out(
         drop_train_texts_in_test=job.source.drop_train_texts_in_test and job.source.test_fraction > 0,
         keep_rejects=job.keep_rejects is not None,
     )
-    tasks = list(
-        plan_tasks(files, workers=job.local_workers if job.is_local else None, splittable=job.source.splittable)
-    )
+    workers = job.local_workers if job.is_local else None
+    tasks = list(plan_tasks(files, workers=workers, splittable=job.source.splittable))
     write_tasks(f"{staging}/tasks", tasks)
     write_tasks(f"{staging}/known", _known_tasks(job, targets))
     inputs = {"files": len(files), "bytes": sum(file.bytes for file in files)}

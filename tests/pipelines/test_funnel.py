@@ -1,59 +1,91 @@
-import apache_beam as beam
+import random
+from collections import Counter
+
 import pytest
-from apache_beam.pvalue import AsList
-from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.funnel import BAD_FILES, STAGES, TALLIES, BadFile, Drop, Read, build_funnel, counted
+from pipelines.funnel import (
+    SAMPLE_CHARACTERS,
+    SAMPLES,
+    STAGES,
+    Drop,
+    Origin,
+    Read,
+    Tallies,
+    build_funnel,
+    origins_of,
+    smallest_samples,
+)
 from schemas.manifest import Stage
-
-RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-
-
-def outcomes(number: int):
-    """Every number is read; every third is dropped, sevens come from a bad file."""
-    yield Read("d")
-    if number % 3 == 0:
-        yield Drop("d", "pair", "by_three")
-    elif number % 7 == 0:
-        yield BadFile(f"file {number}")
-    else:
-        yield number
-
-
-def test_counts_leave_as_data_and_the_rest_goes_on():
-    with beam.Pipeline(runner=RUNNER) as pipeline:
-        found = pipeline | beam.Create(range(30)) | beam.Reshuffle() | counted("Count", outcomes)
-        assert_that(found.main, equal_to([n for n in range(30) if n % 3 and n % 7]), label="main")
-        assert_that(found[BAD_FILES], equal_to(["file 7", "file 14", "file 28"]), label="bad files")
-        assert_that(
-            found[TALLIES] | beam.CombinePerKey(sum),
-            equal_to([(("d", "", ""), 30), (("d", "pair", "by_three"), 10)]),
-            label="tallies",
-        )
 
 
 def test_counts_of_several_records_and_datasets_are_summed_apart():
-    def generate(_):
-        yield Read("one", 5)
-        yield Drop("one", "dedup", "duplicate", 3)
-        yield Read("two", 1)
+    tallies = Tallies()
+    for _ in range(2):
+        tallies.read(Read("one", 5))
+        tallies.drop(Drop("one", "dedup", "duplicate", 3))
+        tallies.drop(Drop("one", "filter", "duplicate"))
+        tallies.read(Read("two", 1))
+        tallies.come_from(Origin("two", "site", "islam", 4))
+    counts, samples = tallies.to_data()
+    assert counts == [
+        (("one", "", ""), 10),
+        (("one", "dedup", "duplicate"), 6),
+        (("one", "filter", "duplicate"), 2),
+        (("two", "", ""), 2),
+        (("two", "origin/site", "islam"), 8),
+    ]
+    assert samples == []
 
-    with beam.Pipeline(runner=RUNNER) as pipeline:
-        found = pipeline | beam.Create([1, 2]) | counted("Count", generate)
-        expected = [(("one", "", ""), 10), (("one", "dedup", "duplicate"), 6), (("two", "", ""), 2)]
-        assert_that(found[TALLIES] | beam.CombinePerKey(sum), equal_to(expected))
+
+TEXTS = st.tuples(st.sampled_from(["thanks", "a", "b", "c", "\ud800"]), st.sampled_from(["x", "y", "z" * 500, "w"]))
+DROPS = st.lists(
+    st.builds(Drop, st.just("d"), st.just("filter"), st.sampled_from(["one", "two"]), st.just(1), TEXTS), max_size=40
+)
 
 
-def test_further_arguments_and_side_inputs_reach_the_generator():
-    def generate(element, factor, others):
-        yield element * factor + len(others)
+@given(DROPS, st.integers(1, 10), st.randoms(use_true_random=False))
+def test_samples_are_the_same_however_the_work_is_cut_and_ordered(drops, size, chance):
+    def samples(order: list[Drop], size: int) -> dict:
+        found: dict = {}
+        for start in range(0, len(order), size):
+            tallies = Tallies()
+            for drop in order[start : start + size]:
+                tallies.drop(drop)
+            for key, of_piece in tallies.to_data()[1]:
+                found.setdefault(key, []).append(of_piece)
+        return {key: smallest_samples(pieces) for key, pieces in found.items()}
 
-    with beam.Pipeline(runner=RUNNER) as pipeline:
-        side = pipeline | "Side" >> beam.Create(["a", "b", "c"])
-        found = pipeline | beam.Create([1, 2]) | counted("Count", generate, 10, AsList(side))
-        assert_that(found.main, equal_to([13, 23]))
+    shuffled = list(drops)
+    chance.shuffle(shuffled)
+    found = samples(drops, size)
+    assert found == samples(shuffled, len(drops) or 1)
+    for (_, _, reason), of_reason in found.items():
+        texts = [texts for _, texts in of_reason]
+        assert len(set(texts)) == len(texts) <= SAMPLES
+        for one in texts:
+            assert any(
+                drop.reason == reason
+                and all(
+                    text.encode(errors="replace").decode()[:SAMPLE_CHARACTERS] == shown
+                    for text, shown in zip(drop.texts, one, strict=True)
+                )
+                for drop in drops
+            )
+
+
+def test_origins_are_the_most_frequent_and_the_rest_together():
+    tallies = Tallies()
+    counts = Counter({f"place{n}": n for n in range(1, 11)})
+    for name, pairs in random.Random(0).sample(sorted(counts.items()), 10):
+        tallies.come_from(Origin("d", "subreddit", name, pairs))
+    tallies.come_from(Origin("other", "subreddit", "place1", 99))
+    tallies.read(Read("d", 5))
+    found = origins_of("d", dict(tallies.to_data()[0]), most=3)
+    assert found == {"subreddit": {"place10": 10, "place9": 9, "place8": 8, "": 28}}
+    assert list(found["subreddit"])[:2] == ["place10", "place9"]
+    assert origins_of("d", dict(tallies.to_data()[0])) == {"subreddit": dict(counts.most_common())}
 
 
 def test_the_funnel_has_every_stage_in_order_and_adds_up():
@@ -72,7 +104,9 @@ def test_the_funnel_has_every_stage_in_order_and_adds_up():
         Stage("read", 95, {"not_json": 5}),
         Stage("pair", 95, {}),
         Stage("filter", 87, {"a_first": 1, "too_short": 7}),
+        Stage("decontaminate", 87, {}),
         Stage("dedup", 85, {"duplicate": 2}),
+        Stage("cap", 85, {}),
         Stage("split", 85, {}),
     )
 
