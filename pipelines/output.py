@@ -98,7 +98,7 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
     goes_on = f"{staging}/started" in left
     if left:
         if not goes_on:
-            _delete_shards(targets)
+            _delete_shards([*targets, *_stray_parts(targets)])
         if others := sorted({folder for path in left if (folder := path.rsplit("/", 1)[0]) != staging}):
             _delete_folders(others)
     for target in targets:
@@ -149,6 +149,14 @@ def _delete_dataset(folder: str) -> None:
 
 def _with_sidecars(shard: str) -> Iterable[str]:
     return shard, index_name(shard), fingerprints_name(shard)
+
+
+def _stray_parts(targets: Iterable[Target]) -> Iterator[Target]:
+    """Parts that an interrupted job was adding to what is now to be written anew."""
+    for target in targets:
+        if not target.part:
+            for part in sorted({path.split("/")[-2] for path in _list(f"{target.folder}/part-*/*")}):
+                yield Target(target.folder, part)
 
 
 def _delete_shards(targets: Iterable[Target]) -> None:

@@ -5,6 +5,10 @@ A dataset of ids stands for its dataset of texts in any mixture: the plan's batc
 
 from __future__ import annotations
 
+import glob
+import os
+import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
@@ -27,6 +31,7 @@ from pipelines.output import Target, clear_failed, clear_staging, load_manifest,
 from pipelines.preprocess import run_to_end
 from pipelines.stages import Output, Work
 from pipelines.write import move_when_whole
+from schemas.example import decode_pair
 from schemas.manifest import HISTOGRAM_EDGES, MANIFEST_NAME, Manifest, Part, Split
 from schemas.shards import Block, Shard, frame, read_frames, write_shard
 from schemas.token_records import decode_tokens, located
@@ -50,6 +55,11 @@ class TokenizeJob(BeamJob):
     overwrite: bool = False
     command: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for folder in (self.output, *(target for _, target in self.folders)):
+            if re.search(r"[*?[]", folder):  # Beam would delete what it matches as a glob
+                raise ValueError(f"output is {folder!r}; expected a path without '*', '?' and '['")
+
 
 class ShardTask(NamedTuple):
     """A shard of texts, and where its ids go."""
@@ -62,6 +72,7 @@ class ShardTask(NamedTuple):
     folder: str
     file: str
     window: int
+    fingerprints_sha256: str
 
 
 class TokenizeShards(Work):
@@ -76,10 +87,15 @@ class TokenizeShards(Work):
         histograms = np.zeros((2, len(HISTOGRAM_EDGES)), np.int64)
 
         def blocks() -> Iterator[Block]:
+            first = 0
             with open_raw(element.path) as file:
                 texts = read_frames(file, where=element.path)
                 while several := list(islice(texts, AT_ONCE)):
-                    records = tokenize_records(several, tokenizer, self._prefixes)
+                    try:
+                        records = tokenize_records(several, tokenizer, self._prefixes)
+                    except ValueError as error:
+                        raise _naming_record(error, element.path, first, several) from None
+                    first += len(several)
                     table = decode_tokens(*located(records), 2)
                     for side, lengths in zip(histograms, table.lengths.T, strict=True):
                         side += np.histogram(lengths, [*HISTOGRAM_EDGES, np.inf])[0]
@@ -94,8 +110,20 @@ class TokenizeShards(Work):
             window=element.window,
             open_file=lambda path: move_when_whole(path, self._staging),
         )
+        if shard.fingerprints_sha256 != element.fingerprints_sha256:
+            raise ValueError(f"{element.path}: {shard.records} pairs that are not those of its manifest; make it again")
         sides = tuple(map(tuple, histograms.tolist()))
         yield SHARDS, (element.dataset, element.part, element.split, astuple(shard), sides)
+
+
+def _naming_record(error: ValueError, path: str, first: int, records: list[bytes]) -> ValueError:
+    """The error with the shard and the number of the record that is no pair of texts."""
+    for number, record in enumerate(records, first):
+        try:
+            decode_pair(record)
+        except ValueError as found:
+            return ValueError(f"{path}: record {number}: {found}; make the dataset again")
+    return error
 
 
 @lru_cache(maxsize=1)
@@ -136,18 +164,39 @@ def run(job: TokenizeJob) -> list[Manifest]:
         hashes = [manifest.content_hash for manifest in manifests]
         identity = identity_of(hashes, job.folders, job.tokenizer, job.prefixes)
         targets = [Target(folder) for _, folder in job.folders]
+        replaces = any(FileSystems.exists(FileSystems.join(folder, MANIFEST_NAME)) for _, folder in job.folders)
         staging = make_room(job.output, targets, identity, overwrite=job.overwrite)
         spills = local_folder(staging, identity) if job.is_local else None
+        if spills and replaces:  # shards that were finished may be among those just removed
+            for done in glob.glob(f"{glob.escape(spills)}/done-*"):
+                os.remove(done)
         try:
             _write_inputs(job, manifests, staging)
             run_to_end(job.beam, lambda pipeline: build(pipeline, job, staging, spills))
         except KeyboardInterrupt:
             raise  # what was finished is kept: the same command goes on
         except BaseException:
-            clear_failed(job.output, targets, staging)
+            clear_failed(job.output, _unfinished(job, manifests), staging)
+            _clear_spills(spills)
             raise
         clear_staging(staging)
+        _clear_spills(spills)
     return [load_manifest(folder) for _, folder in job.folders]
+
+
+def _unfinished(job: TokenizeJob, manifests: list[Manifest]) -> list[Target]:
+    """Where shards lie that no manifest lists, a dataset's folder after those of its parts."""
+    return [
+        Target(folder, part.path)
+        for manifest, (_, folder) in zip(manifests, job.folders, strict=True)
+        if not FileSystems.exists(FileSystems.join(folder, MANIFEST_NAME))
+        for part in reversed(manifest.parts)
+    ]
+
+
+def _clear_spills(spills: str | None) -> None:
+    if spills is not None:  # mostly the staging folder, which is gone by now
+        shutil.rmtree(spills, ignore_errors=True)
 
 
 def _write_inputs(job: TokenizeJob, manifests: list[Manifest], staging: str) -> None:
@@ -172,7 +221,8 @@ def _tasks(manifests: list[Manifest], folders: list[str]) -> Iterator[ShardTask]
             for split, of_split in sorted(part.splits.items()):
                 for shard in of_split.shards:
                     path = FileSystems.join(source, shard.file)
-                    yield ShardTask(number, dataset, place, split, path, target, shard.file, of_split.window)
+                    where = (path, target, shard.file)
+                    yield ShardTask(number, dataset, place, split, *where, of_split.window, shard.fingerprints_sha256)
                     number += 1
 
 
@@ -184,12 +234,12 @@ def _read_tasks(path: str) -> Iterator[ShardTask]:
 
 def _finish(job: TokenizeJob, staging: str, written: list[tuple[int, int, str, tuple[Any, ...], Any]]) -> None:
     digest = tokenizer_digest(Tokenizer.from_str(job.tokenizer), job.prefixes)
+    of_parts: defaultdict[tuple[int, int], list[tuple[Any, ...]]] = defaultdict(list)
+    for one in written:
+        of_parts[one[0], one[1]].append(one)
     for number, (source, folder) in enumerate(job.folders):
         parent = load_manifest(source)
-        parts = tuple(
-            _part(part, [one for one in written if one[:2] == (number, place)], job, digest)
-            for place, part in enumerate(parent.parts)
-        )
+        parts = tuple(_part(part, of_parts[number, place], job, digest) for place, part in enumerate(parent.parts))
         manifest = replace(parent, kind="tokens", parent=parent.content_hash, parts=parts, folder=folder)
         with move_when_whole(FileSystems.join(folder, MANIFEST_NAME), staging) as file:
             file.write(manifest.to_bytes())

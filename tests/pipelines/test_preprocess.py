@@ -14,6 +14,7 @@ import time
 import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,9 @@ def preprocess_reddit(output: Path, *inputs: Path | str, **changes) -> Manifest:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a dataset but the manifest, which tells of inputs and commands."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "manifest.json"
+    }
 
 
 def read_pairs(manifest: Manifest, split: str) -> list[Pair]:
@@ -412,7 +415,7 @@ def months(make_dump, tmp_path_factory):
     return folder
 
 
-def everything(months: Path, output: Path, *inputs: Path | str, **changes) -> dict[str, object]:
+def everything(months: Path, output: Path, *inputs: Path | str, **changes) -> dict[str, Any]:
     """All that a job with every option writes: files of the dataset and of its rejects, counts, samples."""
     job = Job(
         RULES,
@@ -519,7 +522,7 @@ run(Job(Reddit(), (sys.argv[1],), sys.argv[2], shard_size=20_000, passes=8, dedu
 """
 
 
-def start(script: str, *arguments: Path | str) -> subprocess.Popen:
+def start(script: str, *arguments: Path | str | int) -> subprocess.Popen:
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     return subprocess.Popen(
@@ -535,34 +538,28 @@ def finished_pieces(output: Path) -> dict[str, tuple[int, bytes]]:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_kills_at_random_moments_never_show_and_nothing_finished_is_done_again(months, tmp_path, seed):
     chance, output, inputs = random.Random(seed), tmp_path / "out", f"{months}/RC_*.zst"
-    before: dict[str, tuple[int, bytes]] = {}
-    kills = 0
-    while not (output / "manifest.json").exists():
+    finished: dict[str, tuple[int, bytes]] = {}
+    for _ in range(5):
         process = start(SLOW_STAGES, inputs, output)
         deadline = time.monotonic() + 60
-        while not list(output.glob(".staging-*/tasks")) and process.poll() is None:
-            assert time.monotonic() < deadline
+        while not list(output.glob(".staging-*/tasks")):
+            assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
-        try:
-            process.wait(chance.uniform(0.2, 1.2))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
-        _, error = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), error
-        if process.returncode == 0:
+        time.sleep(chance.uniform(0.5, 3))
+        process.kill()
+        process.communicate()
+        if (output / "manifest.json").exists():
             break
-        after = finished_pieces(output)
-        if not (output / "manifest.json").exists():
-            assert {name: after.get(name) for name in before} == before
-        before = after
-    assert kills >= 2 and before
-    clean = {"dedup": "near", "max_per_text": 3}
-    if list(output.glob(".staging-*")):  # killed between the manifest and the end
-        return
-    preprocess_reddit(tmp_path / "clean", inputs, **clean)
-    assert files_in(output) == files_in(tmp_path / "clean")
+        left = finished_pieces(output)
+        assert {name: left.get(name) for name in finished} == finished
+        finished = left
+    assert finished
+    if not (output / "manifest.json").exists():
+        preprocess_reddit(output, inputs, passes=8, dedup="near", max_per_text=3)
+        assert not list(output.glob(".staging-*"))
+    preprocess_reddit(tmp_path / "clean", inputs, dedup="near", max_per_text=3)
     assert contents(output) == contents(tmp_path / "clean")
+    assert list(verify(Manifest.load(output))) == []
 
 
 @pytest.fixture
@@ -675,7 +672,7 @@ def test_a_disk_that_is_full_late_leaves_nothing_half_written(tmp_path, monkeypa
 # What the options do, in the whole job
 
 
-def write_thread(path: Path, *exchanges: tuple[str, str]) -> Path:
+def write_thread(path: Path, *exchanges: tuple[str, ...]) -> Path:
     """A dump of threads of two comments each."""
     rows = [
         {"id": f"{n}{side}", "link_id": f"t3_x{n}", "parent_id": parent, "body": body}
@@ -815,26 +812,24 @@ from pipelines.job import Job
 from pipelines.preprocess import run
 from pipelines.sources.reddit import Reddit
 
-(manifest,) = run(Job(Reddit(), (sys.argv[1],), sys.argv[2], memory="600M"))
+(manifest,) = run(Job(Reddit(), (sys.argv[1],), sys.argv[2], memory="450M"))
 print(manifest.parts[0].read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 """
 
 
 @pytest.mark.slow
 def test_memory_stays_under_the_limit_while_the_input_grows_four_fold(make_dump, tmp_path, project_root):
+    for number in range(4):
+        make_dump(tmp_path / f"RC_{number}", 100_000, seed=number, month=number)
     peaks, read = [], []
-    for copies in (1, 4):
-        folder = tmp_path / f"input{copies}"
-        folder.mkdir()
-        for number in range(copies):
-            make_dump(folder / f"RC_{number}", 150_000, seed=number, month=number)
-        command = [sys.executable, "-c", MEASURED_JOB, f"{folder}/RC_*", str(tmp_path / f"out{copies}")]
+    for glob in ("RC_0", "RC_*"):
+        command = [sys.executable, "-c", MEASURED_JOB, str(tmp_path / glob), str(tmp_path / f"out{len(read)}")]
         done = subprocess.run(command, capture_output=True, text=True, cwd=project_root, check=True)
         records, peak = map(int, done.stdout.split())
         read.append(records)
         peaks.append(peak)
     assert read[1] == 4 * read[0]
-    assert peaks[1] < 1.3 * peaks[0] and peaks[1] < 600 << 20
+    assert peaks[1] < 1.3 * peaks[0] and peaks[1] < 450 << 20
 
 
 # Docstrings: two datasets, and functions that lie in many packages.
