@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def message_of(error: Exception) -> str:
     """The error's own words, without what a Beam runner adds; a job's several causes keep their lines."""
     message = re.sub(r" \[while running '[^\n]*'\]", "", str(error)).strip()
+    if "Traceback (most recent call last)" in message:  # of a worker's process: its last line says what was raised
+        raised = [line for line in message.splitlines() if re.match(r"[\w.]+(Error|Exception): ", line)]
+        message = raised[-1].partition(": ")[2] if raised else message
     return message or type(error).__name__
 
 

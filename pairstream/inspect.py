@@ -79,7 +79,7 @@ def _show(records: Iterator[bytes]) -> None:
 
 
 def _show_ids(console: Any, record: bytes) -> None:
-    """The ids of each text: its length, and how it begins."""
+    """Of anchor and positive how many ids they have, and the first."""
     from schemas.token_records import decode_tokens, located
 
     table = decode_tokens(*located([record]), 2)

@@ -49,16 +49,16 @@ def main(argv: Sequence[str]) -> None:
     refuse_unknown(beam_options)
     if arguments.workers < 1:
         raise UsageError(f"--workers is {arguments.workers}; expected at least 1")
-    if os.path.realpath(arguments.path) == os.path.realpath(arguments.output):
-        raise UsageError("--output is the folder of the texts; choose another")
+    output = arguments.output.rstrip("/") or "/"
+    folders = _folders(arguments.path, output)
     from rich.console import Console
 
     from pipelines.tokenize import TokenizeJob, run
     from schemas.tokens import Prefixes
 
     job = TokenizeJob(
-        folders=tuple(_folders(arguments.path, arguments.output)),
-        output=arguments.output,
+        folders=tuple(folders),
+        output=output,
         tokenizer=_load(arguments.tokenizer).to_str(),
         prefixes=Prefixes(arguments.anchor_prefix, arguments.positive_prefix),
         overwrite=arguments.overwrite,
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
     for manifest in manifests:
         pairs = sum(manifest.records(split) for split in {name for part in manifest.parts for name in part.splits})
         print(f"{manifest.folder}: {pairs:,} pairs as token ids")
-    print(f"next: pairstream verify {shlex.quote(arguments.output)}")
+    print(f"next: pairstream verify {shlex.quote(output)}")
 
 
 def _folders(path: str, output: str) -> list[tuple[str, str]]:
@@ -80,8 +80,13 @@ def _folders(path: str, output: str) -> list[tuple[str, str]]:
 
     if "://" in path:
         return [(path, output)]
-    root = Path(path)
-    return [(str(folder), str(Path(output) / folder.relative_to(root))) for folder in find_manifests(root)]
+    places = [(str(folder), os.path.relpath(folder, path)) for folder in find_manifests(path)]
+    folders = [(folder, output if place == "." else f"{output}/{place}") for folder, place in places]
+    texts = {os.path.realpath(folder) for folder, _ in folders}
+    for _, folder in folders:
+        if os.path.realpath(folder) in texts:
+            raise UsageError(f"--output: {folder} is a dataset that would be tokenised; choose another")
+    return folders
 
 
 def _load(name: str) -> Tokenizer:
@@ -89,8 +94,8 @@ def _load(name: str) -> Tokenizer:
     from trainer.encoders.fetch import resolve_encoder
 
     path = Path(name)
-    if path.is_file():
-        if path.name != "tokenizer.json":
-            raise UsageError(f"--tokenizer is {name}; expected a tokenizer.json or a folder that holds one")
+    if path.name == "tokenizer.json":
         return load_tokenizer(path.parent)
-    return load_tokenizer(path if path.is_dir() else resolve_encoder(name))
+    if path.is_file():
+        raise UsageError(f"--tokenizer is {name}; expected a tokenizer.json or a folder that holds one")
+    return load_tokenizer(resolve_encoder(name))

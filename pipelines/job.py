@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,9 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     TypeOptions,
 )
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.decontaminate import EvalOptions
 from pipelines.dedup import REJECTS
@@ -49,8 +54,16 @@ class BeamJob:
         if setup.save_main_session is None:
             setup.save_main_session = False  # all that is pickled can be imported from the wheel
         if self.workers > 1:
-            direct.direct_num_workers, direct.direct_running_mode = self.workers, "multi_processing"
+            direct.direct_num_workers = self.workers
         return options
+
+    @property
+    def runner(self) -> PipelineRunner | None:
+        """The local runner where it has several processes; None: the options say which."""
+        if not self.is_local or self.workers == 1:
+            return None
+        command = f"exec {shlex.quote(sys.executable)} -m pipelines.worker"
+        return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
     @property
     def is_local(self) -> bool:
@@ -121,6 +134,8 @@ class Job(BeamJob):
         for name, least in (("max_per_text", 1), ("passes", 1), ("workers", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ValueError(f"{name} is {value}; expected at least {least}")
+        if self.dedup == "none" and self.max_per_text is not None:
+            raise ValueError("--max-per-text counts distinct pairs; it needs --dedup exact or near")
         if self.memory is not None:
             parse_size(self.memory)
         if self.filters.filters == "clean":

@@ -10,24 +10,23 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import apache_beam as beam
 import google_crc32c
 import orjson
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsList
 
 from pipelines.collect import BANDS, CELLS, TEST_TEXTS, PairRules
-from pipelines.decontaminate import load_eval_texts
+from pipelines.decontaminate import EvalTexts, load_eval_texts
 from pipelines.dedup import REJECTS
 from pipelines.files import InputFile, open_raw
 from pipelines.finish import finish
 from pipelines.funnel import smallest_samples
 from pipelines.hot_texts import TEXTS, limits_of
-from pipelines.job import Job, rejects_name
+from pipelines.job import BeamJob, Job, rejects_name
 from pipelines.layout import (
     Layout,
     identity_of,
@@ -172,19 +171,36 @@ def run(job: Job, tell: Callable[[State], None] | None = None) -> list[Manifest]
     if google_crc32c.implementation != "c":
         raise RuntimeError("google-crc32c runs in pure Python here, hundreds of times slower; install its binary wheel")
     files = job.source.find_inputs(job.inputs)
-    with locked(job.output):
-        return _run_alone(job, files, tell)
+    eval_texts = _load_eval_texts(job)
+    with ExitStack() as locks:
+        for root in sorted({_plain(root) for root in (job.output, job.keep_rejects or job.output)}):
+            locks.enter_context(locked(root))
+        return _run_alone(job, files, eval_texts, tell)
 
 
-def _run_alone(job: Job, files: list[InputFile], tell: Callable[[State], None] | None) -> list[Manifest]:
+def _plain(root: str) -> str:
+    """One spelling of a local folder, so that it is not locked twice."""
+    return root if "://" in root else os.path.abspath(root)
+
+
+def _load_eval_texts(job: Job) -> EvalTexts | None:
+    given = job.evaluation
+    if not given.eval_texts:
+        return None
+    return load_eval_texts(given.eval_texts, corpus=given.eval_corpus, ngram=given.eval_ngram)
+
+
+def _run_alone(
+    job: Job, files: list[InputFile], eval_texts: EvalTexts | None, tell: Callable[[State], None] | None
+) -> list[Manifest]:
     targets = job.targets()
-    identity = _identity(job, files, targets)
+    identity = _identity(job, files, targets, eval_texts.content_hash if eval_texts else "")
     staging = make_room(job.output, list(targets.values()), identity, overwrite=job.overwrite)
     spills = local_folder(staging, identity) if (job.is_local if job.spill is None else job.spill) else None
     try:
-        layout = _lay_out(job, files, targets, staging, spills)
+        layout = _lay_out(job, files, targets, staging, spills, eval_texts)
         with watched(spills, layout.pieces, tell):
-            run_to_end(job.beam, lambda pipeline: build(pipeline, job, layout))
+            run_to_end(job, lambda pipeline: build(pipeline, job, layout))
         with open_raw(f"{staging}/problems.json") as file:
             problems = orjson.loads(file.read())
         if problems:
@@ -202,12 +218,12 @@ def _run_alone(job: Job, files: list[InputFile], tell: Callable[[State], None] |
     return [load_manifest(target.folder) for target in targets.values()]
 
 
-def _identity(job: Job, files: list[InputFile], targets: dict[str, Target]) -> str:
+def _identity(job: Job, files: list[InputFile], targets: dict[str, Target], eval_hash: str) -> str:
     """What must be equal for one call to take up the work of another."""
     paths = [path for file in files for path in file.path.split("\0")]  # a path may carry a role before a NUL
     written = [os.path.getmtime(path) for path in paths if os.path.isfile(path)]
     cut = (job.local_workers, job.memory, job.passes, job.skip_bad_files, job.keep_rejects)
-    return identity_of(job.source, job.options, job.datasets, sorted(targets.items()), files, written, cut)
+    return identity_of(job.source, job.options, eval_hash, job.datasets, sorted(targets.items()), files, written, cut)
 
 
 def _clear_spills(spills: str | None) -> None:
@@ -216,17 +232,18 @@ def _clear_spills(spills: str | None) -> None:
 
 
 def _lay_out(
-    job: Job, files: Sequence[InputFile], targets: dict[str, Target], staging: str, spills: str | None
+    job: Job,
+    files: Sequence[InputFile],
+    targets: dict[str, Target],
+    staging: str,
+    spills: str | None,
+    eval_texts: EvalTexts | None,
 ) -> Layout:
     """Cut the job into pieces, and leave for its workers what travels as data."""
     memory = parse_size(job.memory) if job.memory else None
-    eval_path, eval_hash = None, ""
-    if job.evaluation.eval_texts:
-        eval_path = f"{staging}/eval.npz"
-        given = job.evaluation
-        texts = load_eval_texts(given.eval_texts, corpus=given.eval_corpus, ngram=given.eval_ngram)
-        texts.save(eval_path)
-        eval_hash = texts.content_hash
+    eval_path = f"{staging}/eval.npz" if eval_texts else None
+    if eval_texts and eval_path:
+        eval_texts.save(eval_path)
     rules = PairRules(
         filters=job.filters.filters_for(job.source.filters, job.source.clean_filters),
         test_fraction=job.source.test_fraction,
@@ -245,7 +262,7 @@ def _lay_out(
     inputs = {"files": len(files), "bytes": sum(file.bytes for file in files)}
     later = [stage_name(number) for number in range(1, len(job.source.stages(job.datasets)))]
     pieces = {stage_name(0): len(tasks)} | {name: 1 << rules.bits for name in (*later, CELLS)}
-    return Layout(staging, spills, rules, targets, inputs, pieces, eval_hash)
+    return Layout(staging, spills, rules, targets, inputs, pieces, eval_texts.content_hash if eval_texts else "")
 
 
 def _known_tasks(job: Job, targets: dict[str, Target]) -> Iterator[Task]:
@@ -262,9 +279,9 @@ def _known_tasks(job: Job, targets: dict[str, Target]) -> Iterator[Task]:
         yield Task(number, inputs)
 
 
-def run_to_end(options: PipelineOptions, build: Callable[[beam.Pipeline], None]) -> None:
+def run_to_end(job: BeamJob, build: Callable[[beam.Pipeline], None]) -> None:
     """Build a pipeline and wait for its end; one that is interrupted is cancelled, wherever it runs."""
-    pipeline = beam.Pipeline(options=options)
+    pipeline = beam.Pipeline(job.runner, options=job.beam)
     build(pipeline)
     with interruptible():
         result = pipeline.run()

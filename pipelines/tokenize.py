@@ -172,7 +172,7 @@ def run(job: TokenizeJob) -> list[Manifest]:
                 os.remove(done)
         try:
             _write_inputs(job, manifests, staging)
-            run_to_end(job.beam, lambda pipeline: build(pipeline, job, staging, spills))
+            run_to_end(job, lambda pipeline: build(pipeline, job, staging, spills))
         except KeyboardInterrupt:
             raise  # what was finished is kept: the same command goes on
         except BaseException:

@@ -21,7 +21,7 @@ from schemas.shards import Shard, checksum, fingerprints_name, index_name
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 HISTOGRAM_EDGES = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-"""Lower edges, in characters, of the length histograms' bins; the last bin is open."""
+"""Lower edges of the length histograms' bins, in characters or in tokens; the last bin is open."""
 
 
 class LocatedShard(NamedTuple):

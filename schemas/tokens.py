@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer
 
 from schemas.example import decode_pair
 from schemas.token_records import encode_tokens
+from schemas.words import WordTokenizer, cuts_at_spaces
 
 PADDING = ("[PAD]", "<pad>")
 NARROW_VOCABULARY = 1 << 16
@@ -102,10 +104,21 @@ def truncate(ids: Sequence[int], limit: int) -> Sequence[int]:
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The ids of all texts one after the other, special tokens included and uncut, and how many each has."""
+    """The ids of all texts one after the other, special tokens included and uncut, and how many each has.
+
+    The tokenizer is one of `load_tokenizer` and stays as it is.
+    """
+    if (words := _word_tokenizer(tokenizer)) is not None:
+        return words.encode(texts)
     encoded = [each.ids for each in tokenizer.encode_batch_fast(texts)]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
     return np.fromiter(chain.from_iterable(encoded), np.uint32, int(lengths.sum())), lengths
+
+
+@lru_cache(maxsize=8)
+def _word_tokenizer(tokenizer: Tokenizer) -> WordTokenizer | None:
+    """One for each tokenizer in use, so that words are remembered from call to call."""
+    return WordTokenizer(tokenizer) if cuts_at_spaces(tokenizer) else None
 
 
 def tokenize_records(records: Sequence[bytes], tokenizer: Tokenizer, prefixes: Prefixes = NO_PREFIXES) -> list[bytes]:

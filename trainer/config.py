@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Similarity = Literal["cosine", "dot"]
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+Remat = Literal["none", "full", "dots"]
+REMATS: tuple[Remat, ...] = get_args(Remat)
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,54 @@ class OptimizerConfig:
 class LossConfig:
     """The in-batch softmax."""
 
-    scale: float = 20.0
-    """Cosines are multiplied by this before the softmax."""
+    scale: float | None = None
+    """Similarities are multiplied by this before the softmax; None: 20 for cosines, 1 for dot products."""
+    similarity: Similarity = "cosine"
+    """`cosine`, or `dot`: the dot product of vectors that are not brought to unit length."""
     symmetric: bool = True
     """Also ask each positive for its anchor, and average the two directions."""
     mask_false_negatives: bool = True
     """Ignore documents known to be right for a row (equal texts, equal anchors, one cluster)."""
+    learn_scale: bool = False
+    """Train the scale's logarithm, from `scale` on, within the two bounds."""
+    min_scale: float = 1.0
+    max_scale: float = 100.0
+    dimensions: tuple[int, ...] = ()
+    """Train the first so many numbers of each vector as vectors too: (384, 128, 64); the whole must be named."""
+    dimension_weights: tuple[float, ...] = ()
+    """Of the losses of `dimensions`, which are summed; none: 1 each."""
+
+    def __post_init__(self) -> None:
+        # JSON and the command line bring lists.
+        object.__setattr__(self, "dimensions", tuple(self.dimensions))
+        object.__setattr__(self, "dimension_weights", tuple(self.dimension_weights))
+        if self.similarity not in SIMILARITIES:
+            raise ValueError(f"loss.similarity is {self.similarity!r}; expected {' or '.join(SIMILARITIES)}")
+        if not self.initial_scale > 0:
+            raise ValueError(f"loss.scale is {self.scale}; expected more than 0")
+        if self.learn_scale and not 0 < self.min_scale <= self.initial_scale <= self.max_scale:
+            raise ValueError(
+                f"loss.scale is {self.initial_scale}; expected a number from loss.min_scale {self.min_scale} "
+                f"to loss.max_scale {self.max_scale}, and these above 0"
+            )
+        if len(set(self.dimensions)) < len(self.dimensions) or any(d < 1 for d in self.dimensions):
+            raise ValueError(f"loss.dimensions are {self.dimensions}; expected different numbers of at least 1")
+        if self.dimension_weights and len(self.dimension_weights) != len(self.dimensions):
+            raise ValueError(
+                f"loss.dimension_weights has {len(self.dimension_weights)} numbers; "
+                f"expected one for each of the {len(self.dimensions)} loss.dimensions"
+            )
+
+    @property
+    def initial_scale(self) -> float:
+        """What similarities are multiplied by, at first if it is learnt."""
+        return self.scale if self.scale is not None else 20.0 if self.similarity == "cosine" else 1.0
+
+    @property
+    def weighted_dimensions(self) -> tuple[tuple[int, float], ...]:
+        """(dimensions, weight) of each loss that is summed; none: the whole vector alone."""
+        weights = self.dimension_weights or (1.0,) * len(self.dimensions)
+        return tuple(zip(self.dimensions, weights, strict=True))
 
 
 @dataclass(frozen=True)
@@ -82,6 +130,11 @@ class TrainConfig:
     """Of hidden states and attention; None: what the encoder's own config says."""
     compute_dtype: str = "float32"
     """Activations: float32 or bfloat16. Parameters, optimizer and loss are float32."""
+    micro_packs: int | None = None
+    """Packs that a device embeds at once: the others wait, and the memory is that of so many packs; None: all."""
+    remat: Remat = "none"
+    """What layers compute again in the backward pass instead of keeping it: `none`, `dots` (all but their
+    products with parameters), `full`."""
     pack: PackConfig = field(default_factory=PackConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -105,6 +158,7 @@ class TrainConfig:
             ("log_every", self.log_every, 1),
             ("checkpoint_every", self.checkpoint_every, 1),
             ("keep_checkpoints", self.keep_checkpoints, 1),
+            ("micro_packs", 1 if self.micro_packs is None else self.micro_packs, 1),
             ("evaluation_queries", self.evaluation_queries, 1),
             ("optimizer.warmup_steps", self.optimizer.warmup_steps, 0),
         ):
@@ -112,12 +166,12 @@ class TrainConfig:
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
         if not self.optimizer.learning_rate > 0:
             raise ValueError(f"optimizer.learning_rate is {self.optimizer.learning_rate}; expected more than 0")
-        if not self.loss.scale > 0:
-            raise ValueError(f"loss.scale is {self.loss.scale}; expected more than 0")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; expected 0 up to, not including, 1")
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"compute_dtype is {self.compute_dtype!r}; expected float32 or bfloat16")
+        if self.remat not in REMATS:
+            raise ValueError(f"remat is {self.remat!r}; expected one of {', '.join(REMATS)}")
         if self.batch_size % self.pack.pairs:
             near = max(1, round(self.batch_size / self.pack.pairs)) * self.pack.pairs
             raise ValueError(

@@ -1,28 +1,84 @@
-"""The one mesh: an axis `data` over which whole packs are spread; parameters are on every device."""
+"""The one mesh: an axis `data` over which whole packs are spread; parameters are on every device.
+
+A device may be of this process or of another host's: the hosts that run one command find each other
+through `jax.distributed`, and each puts its own rows of a batch on its own devices.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from schemas.batch import Batch
 
 DATA = "data"
+COORDINATOR, HOSTS, HOST = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 Tree = TypeVar("Tree")
 
 
-def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """One axis over the devices (None: all of all hosts).
+def join_hosts() -> None:
+    """Meets the other hosts of the run, when the environment names a coordinator; else does nothing.
 
-    Its type is Auto, so that the compiler places intermediates: `jax.make_mesh` defaults to
-    Explicit, under which an embedding lookup must state its own sharding.
+    JAX_COORDINATOR_ADDRESS is the first host's `address:port`, JAX_NUM_PROCESSES how many hosts
+    there are and JAX_PROCESS_ID which this one is, from 0. Where JAX knows the cluster (TPU pods,
+    Slurm) the last two may be left out. Comes before anything else of JAX. Raises ValueError for
+    numbers that are none.
     """
-    chosen = list(jax.devices() if devices is None else devices)
-    return jax.make_mesh((len(chosen),), (DATA,), axis_types=(AxisType.Auto,), devices=chosen)
+    if COORDINATOR not in os.environ or jax.distributed.is_initialized():
+        return
+    numbers = {name: os.environ.get(name) for name in (HOSTS, HOST)}
+    for name, value in numbers.items():
+        if value is not None and not value.isdecimal():
+            raise ValueError(f"{name} is {value!r}; expected a whole number")
+    hosts, host = (None if value is None else int(value) for value in numbers.values())
+    if (hosts is None) != (host is None) or (hosts is not None and host is not None and host >= hosts):
+        raise ValueError(f"{HOSTS} is {hosts} and {HOST} is {host}; expected both, the second below the first")
+    jax.distributed.initialize(os.environ[COORDINATOR], hosts, host)
+
+
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """One axis over the devices (None: all of all hosts, host after host).
+
+    Its type is Auto, so that the compiler places intermediates: under Explicit an embedding lookup
+    must state its own sharding.
+    """
+    chosen = sorted(jax.devices(), key=lambda device: device.process_index) if devices is None else list(devices)
+    # Not `jax.make_mesh`: it may put devices in another order, and the hosts' rows with them.
+    return Mesh(np.array(chosen), (DATA,), axis_types=(AxisType.Auto,))
+
+
+def one_device_mesh() -> Mesh:
+    """The mesh of this process's first device: what is not spread lies there."""
+    return make_mesh(jax.local_devices()[:1])
+
+
+def check_divides(packs: int, pairs: int, mesh: Mesh, micro_packs: int | None = None) -> None:
+    """Raise ValueError unless every device gets equally many of so many packs, and of micro-batches.
+
+    `packs` are those of the global batch, `pairs` the pairs of each. The message names the nearest
+    batch sizes that divide.
+    """
+    devices = mesh.devices.size
+    share = packs // devices
+    if packs % devices:
+        unit, reason = devices, f"the {devices} devices"
+    elif micro_packs is not None and share > micro_packs and share % micro_packs:
+        unit, reason = devices * micro_packs, f"{devices} devices x micro_packs {micro_packs}"
+    else:
+        return
+    below = packs // unit * unit
+    near = " or ".join(str(n * pairs) for n in (below, below + unit) if n)
+    raise ValueError(
+        f"batch_size {packs * pairs} is {packs} packs of {pairs} pairs; expected a multiple of {reason}; "
+        f"the nearest batch sizes that divide: {near}"
+    )
 
 
 def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
@@ -31,24 +87,21 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
     Raises ValueError when the devices would not hold the same number of packs each.
     """
     packs, pairs = batch.pairs.shape[:2]
-    devices = len(mesh.local_devices)
-    if packs % devices:
-        hosts = mesh.devices.size // devices
-        below = packs // devices * devices
-        near = " or ".join(str(n * pairs * hosts) for n in (below, below + devices) if n)
-        raise ValueError(
-            f"batch_size {packs * pairs * hosts} is {packs * hosts} packs of {pairs} pairs; "
-            f"expected a multiple of the {mesh.devices.size} devices; "
-            f"the nearest batch sizes that divide: {near}"
-        )
+    hosts = mesh.devices.size // len(mesh.local_devices)
+    check_divides(packs * hosts, pairs, mesh)
     sharding = NamedSharding(mesh, PartitionSpec(DATA))
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch)
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """The tree with a whole copy of every array on every device.
+    """The tree with a whole copy of every array on every device; all hosts must hold the same.
 
     All are copies: `device_put` would share the one that is in place already (`may_alias=False` or
     not), and when a step donates its state the original would go with it.
     """
     return jax.device_put(jax.tree.map(jnp.copy, tree), NamedSharding(mesh, PartitionSpec()))
+
+
+def any_host(flag: bool) -> bool:
+    """Whether the flag is set on a host; all hosts must ask, and wait for each other."""
+    return bool(flag) if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))

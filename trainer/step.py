@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
 from schemas.batch import Batch
 from trainer.config import TrainConfig
-from trainer.encoders.bert import BertEncoder
+from trainer.encoders.transformer import Encoder
 from trainer.loss import contrastive_loss
+from trainer.mesh import DATA, one_device_mesh
 from trainer.pooling import Pooling, normalize, pool, present_texts
 
 KEY_IMPLEMENTATION = "threefry2x32"  # named, so that no global setting of JAX changes a run
@@ -27,7 +30,7 @@ Metrics = dict[str, jax.Array]
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "opt_state", "step", "root_key"],
+    data_fields=["params", "log_scale", "opt_state", "step", "root_key"],
     meta_fields=[],
 )
 @dataclass
@@ -36,24 +39,29 @@ class TrainState:
 
     params: Params
     """The encoder's arrays in nested dicts, float32."""
+    log_scale: jax.Array | None
+    """float32 scalar: logarithm of the loss's scale, where that is learnt."""
     opt_state: optax.OptState
+    """Of (params, log_scale)."""
     step: jax.Array
     """int32 scalar: steps done."""
     root_key: jax.Array
     """uint32[2]: the words of the key from which every dropout key is folded."""
 
 
-def init_state(encoder: BertEncoder, config: TrainConfig) -> tuple[nnx.GraphDef, TrainState]:
+def init_state(encoder: Encoder, config: TrainConfig) -> tuple[nnx.GraphDef, TrainState]:
     """The encoder's structure, which is static, and a state at step 0.
 
     The state holds copies, since a step donates its state and the encoder stays in use.
     """
     graphdef, variables = nnx.split(encoder)
     params = jax.tree.map(jnp.copy, nnx.to_pure_dict(variables))
+    log_scale = jnp.log(jnp.float32(config.loss.initial_scale)) if config.loss.learn_scale else None
     root = jax.random.key(config.seed, impl=KEY_IMPLEMENTATION)
     return graphdef, TrainState(
         params=params,
-        opt_state=make_optimizer(config).init(params),
+        log_scale=log_scale,
+        opt_state=make_optimizer(config).init((params, log_scale)),
         step=jnp.zeros((), jnp.int32),
         root_key=jax.random.key_data(root),
     )
@@ -69,7 +77,7 @@ def learning_rate(config: TrainConfig, step: ArrayLike) -> jax.Array:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping by the global norm, then AdamW; biases and layer norms do not decay."""
+    """Clipping by the global norm, then AdamW; biases, layer norms and the learnt scale do not decay."""
     options = config.optimizer
     adamw = optax.adamw(
         functools.partial(learning_rate, config),
@@ -90,47 +98,102 @@ def embed(
     batch: Batch,
     pooling: Pooling = "mean",
     key: jax.Array | None = None,
+    *,
+    unit_length: bool = True,
+    mesh: Mesh | None = None,
+    micro_packs: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Unit vectors of all texts of the batch, in the order of its pairs.
+    """Vectors of all texts of the batch, in the order of its pairs; each device embeds its packs.
 
     Pack k drops out by `fold_in(key, k)`, k counted over the global batch, so the masks do not
-    depend on how packs are spread over devices; no key, no dropout. Returns float32[B, T, D] and
-    bool[B, T]; a slot without a text has the zero vector and is not present.
+    depend on how packs are spread over devices (`mesh`; None: one device); no key, no dropout.
+
+    With `micro_packs` a device embeds so many packs after one another, and none of their
+    activations is kept: the backward pass embeds each micro-batch again when its turn comes, with the
+    same masks. So memory is that of a micro-batch, time is a forward pass more, and numbers are the
+    same. This is the gradient cache of Gao et al., "Scaling Deep Contrastive Learning Batch Size
+    under Memory Limited Setup" (2021). It must divide a device's packs, or be at least as many.
+
+    Returns float32[B, T, D] and bool[B, T]; a slot without a text has the zero vector and is not
+    present.
     """
-    encoder = nnx.merge(graphdef, params)
     packs, pairs, slots = batch.fingerprints.shape[:3]
     texts = pairs * slots
 
-    def embed_pack(tokens, segments, positions, pack_key):
-        hidden = encoder(tokens, segments, positions, pack_key)
-        vectors = normalize(pool(hidden, segments, positions, texts, pooling))
-        return vectors, present_texts(segments, texts)
+    def embed_pack(params, tokens, segments, positions, pack_key):
+        hidden = nnx.merge(graphdef, params)(tokens, segments, positions, pack_key)
+        vectors = pool(hidden, segments, positions, texts, pooling)
+        return (normalize(vectors) if unit_length else vectors), present_texts(segments, texts)
 
-    keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(packs))
-    vectors, present = jax.vmap(embed_pack)(batch.tokens, batch.segments, batch.positions, keys)
+    def embed_share(params, tokens, segments, positions, key):
+        share = len(tokens)
+        numbers = jax.lax.axis_index(DATA) * share + jnp.arange(share)
+        keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+        embed_packs = jax.vmap(functools.partial(embed_pack, params))
+        return _in_micro_batches(embed_packs, micro_packs or share, (tokens, segments, positions, keys))
+
+    by_packs, everywhere = PartitionSpec(DATA), PartitionSpec()
+    # Unchecked, a replicated argument's gradient is summed over devices once, on the way out. Checked, it would
+    # be summed wherever the argument meets a device's own data: in the loop, for every micro-batch.
+    run = jax.shard_map(
+        embed_share,
+        mesh=mesh or one_device_mesh(),
+        in_specs=(everywhere, by_packs, by_packs, by_packs, everywhere),
+        out_specs=by_packs,
+        check_vma=False,
+    )
+    vectors, present = jax.jit(run)(params, batch.tokens, batch.segments, batch.positions, key)
     return vectors.reshape(packs * pairs, slots, -1), present.reshape(packs * pairs, slots)
 
 
+def _in_micro_batches(function: Callable[..., Any], size: int, arguments: tuple[Any, ...]) -> Any:
+    """`function` over arrays [packs, …], `size` packs at a time; nothing inside is kept for the backward pass."""
+    packs = len(arguments[0])
+    if packs <= size:
+        return function(*arguments)
+    parts = jax.tree.map(lambda x: x.reshape(packs // size, size, *x.shape[1:]), arguments)
+    results = jax.lax.map(jax.checkpoint(lambda part: function(*part), prevent_cse=False), parts)
+    return jax.tree.map(lambda x: x.reshape(packs, *x.shape[2:]), results)
+
+
 def batch_loss(
-    params: Params,
+    trained: tuple[Params, jax.Array | None],
     batch: Batch,
     key: jax.Array | None,
     *,
     graphdef: nnx.GraphDef,
     config: TrainConfig,
     pooling: Pooling = "mean",
+    mesh: Mesh | None = None,
 ) -> tuple[jax.Array, Metrics]:
-    """The loss of the global batch (float32 scalar) and its metrics, as `contrastive_loss` says."""
-    embeddings, present = embed(graphdef, params, batch, pooling, key)
+    """The loss of the global batch (float32 scalar) and its metrics, as `contrastive_loss` says.
+
+    `trained` is the encoder's params and the learnt log scale, None where the config's is used.
+    """
+    params, log_scale = trained
+    options = config.loss
+    embeddings, present = embed(
+        graphdef,
+        params,
+        batch,
+        pooling,
+        key,
+        unit_length=options.similarity == "cosine",
+        mesh=mesh,
+        micro_packs=config.micro_packs,
+    )
     size, slots = present.shape
     return contrastive_loss(
         embeddings,
         present,
         jnp.reshape(batch.fingerprints, (size, slots, 2)),
         jnp.reshape(batch.clusters, (size, 2)),
-        scale=config.loss.scale,
-        symmetric=config.loss.symmetric,
-        mask_false_negatives=config.loss.mask_false_negatives,
+        scale=options.initial_scale if log_scale is None else jnp.exp(log_scale),
+        similarity=options.similarity,
+        symmetric=options.symmetric,
+        mask_false_negatives=options.mask_false_negatives,
+        dimensions=options.weighted_dimensions,
+        mesh=mesh,
     )
 
 
@@ -142,24 +205,30 @@ def train_step(
     optimizer: optax.GradientTransformation,
     config: TrainConfig,
     pooling: Pooling = "mean",
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One update from one global batch. Pure: equal arguments give an equal state.
 
-    Metrics are those of `contrastive_loss` and `loss`, `gradient_norm` (before clipping) and
-    `learning_rate`, float32 scalars.
+    Metrics are those of `contrastive_loss` and `loss`, `gradient_norm` (before clipping),
+    `learning_rate` and, where it is learnt, `scale`, float32 scalars.
     """
     root = jax.random.wrap_key_data(state.root_key, impl=KEY_IMPLEMENTATION)
     key = jax.random.fold_in(root, state.step)
-    loss_of = functools.partial(batch_loss, graphdef=graphdef, config=config, pooling=pooling)
-    (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params, batch, key)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    loss_of = functools.partial(batch_loss, graphdef=graphdef, config=config, pooling=pooling, mesh=mesh)
+    trained = (state.params, state.log_scale)
+    (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained, batch, key)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
     metrics |= {
         "loss": loss,
         "gradient_norm": optax.tree.norm(gradients),
         "learning_rate": learning_rate(config, state.step),
     }
-    params: Params = optax.apply_updates(state.params, updates)  # pyright: ignore[reportAssignmentType]
-    return TrainState(params, opt_state, state.step + 1, state.root_key), metrics
+    params, log_scale = optax.apply_updates(trained, updates)  # pyright: ignore[reportAssignmentType]
+    if log_scale is not None:
+        metrics["scale"] = jnp.exp(state.log_scale)
+        # The parameter is clamped, not what is made of it: beyond the bound it would have no gradient to come back by.
+        log_scale = jnp.clip(log_scale, math.log(config.loss.min_scale), math.log(config.loss.max_scale))
+    return TrainState(params, log_scale, opt_state, state.step + 1, state.root_key), metrics
 
 
 def jit_train_step(
@@ -167,10 +236,13 @@ def jit_train_step(
     optimizer: optax.GradientTransformation,
     config: TrainConfig,
     pooling: Pooling = "mean",
+    mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """`train_step` compiled; its state is donated, so the one passed in is gone afterwards.
 
-    Where the batch's packs lie decides where they are computed: see `trainer.mesh`.
+    Batches are computed on the devices of `mesh`, where state and batch must lie (None: one device).
     """
-    step = functools.partial(train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling)
+    step = functools.partial(
+        train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling, mesh=mesh
+    )
     return jax.jit(step, donate_argnums=0)

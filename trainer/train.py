@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from reader.plan import BatchPlan, plan_batches
+from reader.plan import BatchPlan, host_rows, load_manifests, plan_batches
 from reader.stream import Packing, stream_batches
 from schemas.mixture import Mixture
-from schemas.tokens import load_tokenizer, max_length
+from schemas.tokens import load_tokenizer, max_length, tokenizer_digest
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.weights import load_encoder
-from trainer.mesh import make_mesh, replicate, shard_batch
+from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
 from trainer.step import init_state, jit_train_step, make_optimizer
 from trainer.telemetry import Telemetry
 
@@ -33,11 +33,14 @@ CHECKPOINTS_FOLDER = "checkpoints"
 # What may differ between a run and its continuation without changing any step already done.
 FREE_TO_CHANGE = (
     "steps",
+    "data",  # the batches' digest tells other pairs from the same ones as ids or in another place
     "log_every",
     "checkpoint_every",
     "keep_checkpoints",
     "evaluation_queries",
     "corpus",
+    "micro_packs",  # where and when a pack is embedded changes memory and time
+    "remat",
 )
 
 
@@ -54,21 +57,26 @@ class Trained:
 def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool = False) -> Trained:
     """Train in the run folder, going on from its latest checkpoint.
 
-    SIGINT and SIGTERM end it after the step under way, with a checkpoint. Raises ValueError when
+    SIGINT and SIGTERM end it after the step under way, with a checkpoint; where several hosts run it (see
+    `trainer.mesh.join_hosts`), after the next step that is logged, all of them. Raises ValueError when
     the folder holds a run with other settings or other data; `accept_other_batches` goes on with another
     mixture or other data. Raises ValueError, too, when the data ends before the run's last step.
     """
+    join_hosts()
     folder = Path(folder)
     _claim(folder, config)
-    plan = plan_batches(Mixture.load(config.mixture), config.data, batch_size=config.batch_size, seed=config.seed)
+    mixture = Mixture.load(config.mixture)
+    plan = plan_batches(mixture, config.data, batch_size=config.batch_size, seed=config.seed)
     if plan.end is not None and config.steps > plan.end:
         raise ValueError(
             f"{config.mixture}: max_epochs ends the data after {plan.end:,} steps, the run wants {config.steps:,}; "
             f"--set steps={plan.end}, or allow more epochs"
         )
     base = resolve_encoder(config.encoder)
+    _refuse_other_ids(mixture, config, base)
     mesh = make_mesh()
-    encoder = load_encoder(base, dtype=config.compute_dtype, dropout=config.dropout)
+    check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
+    encoder = load_encoder(base, dtype=config.compute_dtype, dropout=config.dropout, remat=config.remat)
     graphdef, state = init_state(encoder, config)
     state = replicate(state, mesh)
     checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, keep=config.keep_checkpoints)
@@ -79,38 +87,70 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
         if not accept_other_batches:
             _refuse_other_origin(folder, origin, found)
     pooling, _ = read_head(base)
-    step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling)
+    step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh)
     recent: list[dict[str, jax.Array]] = []
     done = start
-    with _stop_on_signal() as stopped, Telemetry(folder, steps=config.steps, start=start) as telemetry:
+    with _stop_on_signal() as stopped, _telemetry(folder, config, start) as telemetry:
         since = time.perf_counter()
         for batch in _batches(plan, config, base, start):
             state, metrics = step_fn(state, shard_batch(batch, mesh))
             recent.append({name: value for name, value in metrics.items() if value.ndim == 0})
             done += 1
-            last = done == config.steps or bool(stopped)
+            last = done == config.steps or _asked_to_stop(stopped, done, config)
             if done % config.log_every == 0 or last:
                 # The one place where the host waits for the devices.
                 means = {name: float(np.mean([one[name] for one in jax.device_get(recent)])) for name in recent[0]}
                 now = time.perf_counter()
                 means["pairs_per_second"] = len(recent) * config.batch_size / (now - since)
-                telemetry.log(done, means)
+                if telemetry is not None:
+                    telemetry.log(done, means)
                 recent, since = [], now
-            else:
+            elif telemetry is not None:
                 telemetry.advance(done)
             if done % config.checkpoint_every == 0 or last:
                 checkpoints.save(state, done, origin)
             if last:
                 break
         checkpoints.close()  # under the handler: a second signal must not cut the save short
-    return Trained(done, start, interrupted=bool(stopped) and done < config.steps)
+    return Trained(done, start, interrupted=done < config.steps)
 
 
 def _batches(plan: BatchPlan, config: TrainConfig, base: Path, start: int) -> Iterator[Any]:
     if start >= config.steps:
         return iter(())
     packing = make_packing(config, base)
-    return stream_batches(plan, start, config.steps - start, packing, negatives=config.negatives)
+    rows = host_rows(config.batch_size, jax.process_count(), jax.process_index())
+    return stream_batches(plan, start, config.steps - start, packing, negatives=config.negatives, rows=rows)
+
+
+def _telemetry(folder: Path, config: TrainConfig, start: int) -> AbstractContextManager[Telemetry | None]:
+    """The run's logs, which the first host writes."""
+    if jax.process_index():
+        return nullcontext()
+    return Telemetry(folder, steps=config.steps, start=start)
+
+
+def _asked_to_stop(stopped: list[int], done: int, config: TrainConfig) -> bool:
+    """Hosts must stop after the same step; they agree on it where they wait for their devices anyway."""
+    if jax.process_count() == 1:
+        return bool(stopped)
+    return done % config.log_every == 0 and any_host(bool(stopped))
+
+
+def _refuse_other_ids(mixture: Mixture, config: TrainConfig, base: Path) -> None:
+    """Raise ValueError for a dataset of ids that the run's own tokenizer and prefixes would not give."""
+    manifests = load_manifests(config.data, mixture.drawn).values()
+    of_ids = [(manifest, part) for manifest in manifests if manifest.kind == "tokens" for part in manifest.parts]
+    if not of_ids:
+        return
+    packing = make_packing(config, base)
+    expected = tokenizer_digest(packing.tokenizer, packing.prefixes)
+    for manifest, part in of_ids:
+        if (found := part.options.get("tokenizer", "")) != expected:
+            raise ValueError(
+                f"{manifest.folder}: ids of tokenizer {found[:12]}… with prefixes {part.options.get('prefixes')}; "
+                f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; run `pairstream tokenize` again"
+            )
 
 
 def make_packing(config: TrainConfig, base: Path) -> Packing:
@@ -152,6 +192,8 @@ def _claim(folder: Path, config: TrainConfig) -> None:
             if name == "schedule_steps":
                 mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
             raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
+    if jax.process_index():
+        return
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(config.to_json(), indent=2) + "\n")
     os.replace(temporary, path)

@@ -26,7 +26,8 @@ from schemas.pair import Pair
 DELETED = ("[deleted]", "[removed]")
 PARENTS = "parents\0"
 """Before the path of a dump that supplies parents and yields no pairs."""
-_COMMENT_BYTES = 400
+_COMMENT_BYTES = 320
+"""About what a comment takes in memory beside its body."""
 ORDINARY, BOT, PARENT_ALONE = 0, 1, 2  # bits
 
 
@@ -164,7 +165,7 @@ def read_comments(
                 yield Read(dataset, len(rows))
                 yield from dropped
             dropped.clear()
-            yield KeyedBlock(comments, _COMMENT_BYTES * len(comments))
+            yield KeyedBlock(comments, sum([_COMMENT_BYTES + len(fields[3]) for _, fields in comments]))
     except UnreadableFileError as error:
         yield BadFile(str(error))
 

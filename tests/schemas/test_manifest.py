@@ -224,3 +224,16 @@ def test_manifests_are_found_at_any_depth(tmp_path):
     assert find_manifests(tmp_path) == [tmp_path / "a", tmp_path / "b/c"]
     with pytest.raises(FileNotFoundError, match="no manifest here or below"):
         find_manifests(tmp_path / "nowhere")
+
+
+def test_ids_have_the_pairs_hash_of_their_texts_and_a_content_hash_of_their_own():
+    texts = make_manifest()
+    ids = dataclasses.replace(texts, kind="tokens", parent=texts.content_hash)
+    assert ids.pairs_hash == texts.pairs_hash == texts.content_hash != ids.content_hash
+    again = Manifest.from_bytes(ids.to_bytes(), folder=ids.folder)
+    assert again == ids and again.parent == texts.content_hash
+
+
+def test_a_manifest_from_before_there_were_ids_has_no_parent():
+    manifest = Manifest.from_bytes(tamper(lambda document: document.pop("parent")), folder="data/reddit")
+    assert manifest == make_manifest() and manifest.parent == ""
