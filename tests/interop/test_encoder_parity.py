@@ -1,4 +1,4 @@
-"""Our BERT against `transformers` itself, live; needs torch and transformers."""
+"""Our encoders against `transformers` itself, live; needs torch and transformers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from trainer.encode import TextEncoder
+from trainer.encoders.families import FAMILIES
+from trainer.encoders.relative import relative_buckets
 from trainer.encoders.weights import load_encoder, save_encoder
 
 torch = pytest.importorskip("torch")
@@ -17,64 +19,107 @@ transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.interop
 
-MINILM = os.environ.get("PAIRSTREAM_MINILM")  # a folder with all-MiniLM-L6-v2
-needs_minilm = pytest.mark.skipif(not MINILM, reason="PAIRSTREAM_MINILM names no folder")
+RELEASED = {  # folders with all-MiniLM-L6-v2 and all-mpnet-base-v2
+    name: os.environ.get(name) for name in ("PAIRSTREAM_MINILM", "PAIRSTREAM_MPNET")
+}
+every_released = pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, id=name, marks=pytest.mark.skipif(not folder, reason=f"{name} names no folder"))
+        for name, folder in RELEASED.items()
+    ],
+)
+every_family = pytest.mark.parametrize("family", FAMILIES)
 LENGTHS = (16, 9, 3, 1)
+
+SHAPE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 40}
+DISTILBERT = {"dim": 24, "n_layers": 3, "n_heads": 2, "hidden_dim": 40}
+
+
+def write_random(family: str, folder: Path) -> Path:
+    torch.manual_seed(1)
+    config = transformers.AutoConfig.for_model(
+        family,
+        vocab_size=70,
+        max_position_embeddings=24,
+        initializer_range=0.3,
+        **(DISTILBERT if family == "distilbert" else SHAPE),
+    )
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    torch.manual_seed(1)
-    config = transformers.BertConfig(
-        vocab_size=70,
-        hidden_size=24,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=40,
-        max_position_embeddings=24,
-        initializer_range=0.3,
-    )
-    transformers.BertModel(config).save_pretrained(tmp_path)
-    return tmp_path
+def tiny(family: str, tmp_path: Path) -> Path:
+    return write_random(family, tmp_path)
 
 
-def difference(folder: Path | str, vocabulary: int) -> float:
-    """Largest difference between the hidden states of four padded texts, ours and theirs."""
+def differences(folder: Path | str) -> tuple[float, float]:
+    """Largest difference between the hidden states of four texts, ours and theirs: padded, packed."""
+    model = transformers.AutoModel.from_pretrained(folder, dtype="float32").eval()
     mask = np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
-    tokens = np.random.default_rng(0).integers(1, vocabulary, mask.shape) * mask
-    model = transformers.BertModel.from_pretrained(folder).eval()
+    drawn = np.random.default_rng(0).integers(3, model.config.vocab_size, mask.shape)
+    tokens = np.where(mask, drawn, model.config.pad_token_id)
     with torch.inference_mode():
-        theirs = model(input_ids=torch.tensor(tokens), attention_mask=torch.tensor(mask.astype(int)))
-    positions = np.arange(max(LENGTHS)) * mask
-    segments = np.arange(1, 5)[:, None] * mask
-    ours = load_encoder(folder)(*(jnp.asarray(array, jnp.int32) for array in (tokens, segments, positions)))
-    return float(np.abs(np.asarray(ours) - theirs.last_hidden_state.numpy())[mask].max())
+        outputs = model(input_ids=torch.tensor(tokens), attention_mask=torch.tensor(mask.astype(int)))
+    theirs = outputs.last_hidden_state.numpy()
+    encoder = load_encoder(folder)
+
+    def ours(*arrays: np.ndarray) -> np.ndarray:
+        return np.asarray(encoder(*(jnp.asarray(array, jnp.int32) for array in arrays)))
+
+    segments, positions = np.arange(1, 5)[:, None] * mask, np.arange(max(LENGTHS)) * mask
+    padded = ours(tokens, segments, positions)[mask]
+    later = mask.copy()
+    later[0] = False  # the first text alone fills a row
+    packed = ours(*(array[later][None] for array in (tokens, segments, positions)))[0]
+    return float(np.abs(padded - theirs[mask]).max()), float(np.abs(packed - theirs[later]).max())
 
 
+@every_family
 def test_a_random_encoder_of_transformers_has_our_hidden_states(tiny):
-    assert difference(tiny, 70) < 1e-5
+    assert max(differences(tiny)) < 1e-5
 
 
-def test_transformers_reads_what_we_save(tiny, tmp_path_factory):
+@every_family
+def test_transformers_reads_what_we_save_to_the_bit(tiny, tmp_path_factory):
     saved = tmp_path_factory.mktemp("saved")
     save_encoder(load_encoder(tiny), saved, base=tiny)
-    ours, loading = transformers.BertModel.from_pretrained(saved, output_loading_info=True)
+    ours, loading = transformers.AutoModel.from_pretrained(saved, output_loading_info=True)
     assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"]
-    theirs = transformers.BertModel.from_pretrained(tiny).state_dict()
+    theirs = transformers.AutoModel.from_pretrained(tiny)
+    assert type(ours) is type(theirs)
     for name, tensor in ours.state_dict().items():
-        assert torch.equal(tensor, theirs[name]), name
+        assert torch.equal(tensor, theirs.state_dict()[name]), name
+    tokens = torch.arange(3, 19)[None]
+    with torch.inference_mode():
+        left, right = (model.eval()(input_ids=tokens).last_hidden_state for model in (ours, theirs))
+    assert torch.equal(left, right)
 
 
-@needs_minilm
-def test_all_minilm_has_our_hidden_states():
-    assert MINILM is not None
-    assert difference(MINILM, 30522) < 1e-5
+@every_family
+def test_shards_of_transformers_are_read(family, tiny, tmp_path_factory):
+    sharded = tmp_path_factory.mktemp("sharded")
+    transformers.AutoModel.from_pretrained(tiny).save_pretrained(sharded, max_shard_size="20KB")
+    assert (sharded / "model.safetensors.index.json").is_file()
+    assert max(differences(sharded)) < 1e-5
 
 
-@needs_minilm
-def test_sentence_transformers_gives_our_vectors():
+def test_buckets_of_relative_positions_are_those_of_mpnet():
+    modeling = pytest.importorskip("transformers.models.mpnet.modeling_mpnet")
+    distances = np.arange(-1100, 1101)
+    theirs = modeling.MPNetEncoder.relative_position_bucket(torch.tensor(distances)).numpy()
+    np.testing.assert_array_equal(relative_buckets(distances, 32), theirs)
+
+
+@every_released
+def test_a_released_encoder_has_our_hidden_states(folder):
+    assert max(differences(folder)) < 1e-5
+
+
+@every_released
+def test_sentence_transformers_gives_our_vectors(folder):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     texts = ["A man eats.", "", "Ein Satz mit Umlauten: äöü", "the " * 400, "weather in Oslo " * 20]
-    theirs = sentence_transformers.SentenceTransformer(MINILM, device="cpu").encode(texts)
-    assert MINILM is not None
-    np.testing.assert_allclose(TextEncoder.open(MINILM).encode(texts), theirs, atol=1e-5)
+    theirs = sentence_transformers.SentenceTransformer(folder, device="cpu").encode(texts)
+    np.testing.assert_allclose(TextEncoder.open(folder).encode(texts), theirs, atol=1e-5)

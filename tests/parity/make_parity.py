@@ -1,6 +1,6 @@
-"""Makes bert.npz: a tiny random BERT of `transformers`, its inputs and its outputs.
+"""Makes one .npz for each family: a tiny random encoder of `transformers`, its inputs and its outputs.
 
-Run with torch and transformers installed; the tests that read the file need neither.
+Run with torch and transformers installed; the tests that read the files need neither.
 
     python tests/parity/make_parity.py
 """
@@ -12,44 +12,59 @@ from pathlib import Path
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from transformers import BertConfig, BertModel  # pyright: ignore[reportMissingImports]
+import transformers  # pyright: ignore[reportMissingImports]
 
-OUTPUT = Path(__file__).with_name("bert.npz")
-CONFIG = {
-    "model_type": "bert",
+FOLDER = Path(__file__).parent
+LENGTHS = (36, 7, 20, 3)  # the longest reaches distances that share a bucket of MPNet's
+SHAPE = {
     "vocab_size": 60,
     "hidden_size": 24,
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 48,
-    "max_position_embeddings": 16,
-    "type_vocab_size": 2,
     "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
+    "layer_norm_eps": 1e-2,  # large, so that a constant in its place shows
+}
+CONFIGS = {
+    "bert": SHAPE | {"max_position_embeddings": 36, "type_vocab_size": 2, "pad_token_id": 0},
+    "roberta": SHAPE | {"max_position_embeddings": 38, "type_vocab_size": 1, "pad_token_id": 1},
+    "mpnet": SHAPE | {"max_position_embeddings": 38, "pad_token_id": 1},
+    "distilbert": {
+        "vocab_size": 60,
+        "dim": 24,
+        "n_layers": 2,
+        "n_heads": 3,
+        "hidden_dim": 48,
+        "activation": "gelu",
+        "max_position_embeddings": 36,
+        "pad_token_id": 0,
+    },
 }
 
 
 def main() -> None:
-    torch.manual_seed(0)
-    model = BertModel(BertConfig(**CONFIG)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():  # the default initialisation is too flat to show mistakes
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    lengths = [12, 7, 3, 10]
-    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-    tokens = torch.randint(1, CONFIG["vocab_size"], mask.shape) * mask
-    with torch.inference_mode():
-        hidden = model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
-    weights = {f"weight/{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
-    np.savez_compressed(
-        OUTPUT,
-        config=np.array(json.dumps(CONFIG)),
-        tokens=tokens.numpy().astype(np.int32),
-        lengths=np.array(lengths, np.int32),
-        hidden=hidden.numpy(),
-        **weights,
-    )
-    print(f"{OUTPUT}: {OUTPUT.stat().st_size} bytes")
+    for model_type, keys in CONFIGS.items():
+        torch.manual_seed(0)
+        config = transformers.AutoConfig.for_model(model_type, **keys)
+        model = transformers.AutoModel.from_config(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():  # the default initialisation is too flat to show mistakes
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+        mask = torch.arange(max(LENGTHS))[None] < torch.tensor(LENGTHS)[:, None]
+        tokens = torch.where(mask, torch.randint(2, keys["vocab_size"], mask.shape), keys["pad_token_id"])
+        with torch.inference_mode():
+            hidden = model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        weights = {f"weight/{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
+        output = FOLDER / f"{model_type}.npz"
+        np.savez_compressed(
+            output,
+            config=np.array(json.dumps({"model_type": model_type} | keys)),
+            tokens=tokens.numpy().astype(np.int32),
+            lengths=np.array(LENGTHS, np.int32),
+            hidden=hidden.numpy(),
+            **weights,
+        )
+        print(f"{output}: {output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.loss import contrastive_loss, false_negative_mask
+from trainer.loss import Known, contrastive_loss, false_negatives
+from trainer.mesh import make_mesh
 
 
 def words(numbers) -> np.ndarray:
@@ -61,6 +62,16 @@ def plain_loss(embeddings, present, forward_mask, backward_mask, scale, symmetri
     return losses
 
 
+def masks_of(fingerprints, clusters) -> tuple[np.ndarray, np.ndarray]:
+    """Ours in the order of `plain_mask`: all positives, then hard negatives row after row; and the other direction."""
+    size, slots = fingerprints.shape[:2]
+    known = Known(
+        jnp.ones((size, slots), bool), jnp.asarray(fingerprints), jnp.asarray(clusters), jnp.arange(size, dtype=int)
+    )
+    mask = np.asarray(false_negatives(known, known))
+    return np.concatenate([mask[:, :, 0], mask[:, :, 1:].reshape(size, -1)], axis=1), mask[:, :, 0].T
+
+
 def tables(size: int, slots: int):
     """Texts and clusters of a batch; few shapes, since JAX compiles for each."""
     row = st.lists(st.integers(1, 6), min_size=slots, max_size=slots)
@@ -72,10 +83,10 @@ def tables(size: int, slots: int):
 @given(st.one_of(tables(1, 2), tables(4, 2), tables(4, 4)))
 def test_masks_are_those_of_the_plain_rule(drawn):
     texts, clusters = drawn
-    masks = false_negative_mask(jnp.asarray(words(texts)), jnp.asarray(words(clusters)))
+    documents, anchors = masks_of(words(texts), words(clusters))
     forward, backward = plain_mask(texts, clusters)
-    np.testing.assert_array_equal(masks.documents, forward)
-    np.testing.assert_array_equal(masks.anchors, backward)
+    np.testing.assert_array_equal(documents, forward)
+    np.testing.assert_array_equal(anchors, backward)
 
 
 DIFFERENT = [[1, 2, 3], [4, 5, 6]]
@@ -97,15 +108,15 @@ DIFFERENT = [[1, 2, 3], [4, 5, 6]]
     ],
 )
 def test_exactly_the_known_false_negatives_are_masked(texts, clusters, documents, anchors):
-    masks = false_negative_mask(jnp.asarray(words(texts)), jnp.asarray(words(clusters)))
-    assert list(zip(*np.nonzero(masks.documents), strict=True)) == documents
-    assert list(zip(*np.nonzero(masks.anchors), strict=True)) == anchors
+    forward, backward = masks_of(words(texts), words(clusters))
+    assert list(zip(*np.nonzero(forward), strict=True)) == documents
+    assert list(zip(*np.nonzero(backward), strict=True)) == anchors
 
 
 def test_texts_whose_fingerprints_share_one_word_are_not_the_same():
     texts = np.array([[[1, 1], [2, 2]], [[3, 3], [2, 9]], [[4, 4], [8, 2]]], np.uint32)
-    masks = false_negative_mask(jnp.asarray(texts), jnp.zeros((3, 2), jnp.uint32))
-    assert not masks.documents.any() and not masks.anchors.any()
+    documents, anchors = masks_of(texts, np.zeros((3, 2), np.uint32))
+    assert not documents.any() and not anchors.any()
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -157,11 +168,11 @@ def test_orthogonal_rows_have_the_loss_known_in_closed_form():
     assert int(metrics["masked_false_negatives"]) == 0
 
 
-def test_collapsed_embeddings_have_the_loss_and_the_accuracy_of_chance():
+def test_collapsed_embeddings_have_the_loss_of_chance_and_find_nothing():
     embeddings = np.ones((4, 2, 1))
     loss, metrics = loss_of(embeddings, np.arange(1, 9).reshape(4, 2))
     assert float(loss) == pytest.approx(math.log(4), rel=1e-6)
-    assert float(metrics["accuracy"]) == 0.25
+    assert float(metrics["accuracy"]) == 0
 
 
 def test_metrics_count_what_the_forward_direction_sees():
@@ -225,3 +236,112 @@ def test_gradients_are_those_of_finite_differences():
         step[index] = 1e-5
         slope = (plain(embeddings + step) - plain(embeddings - step)) / 2e-5
         assert float(gradient[index]) == pytest.approx(slope, abs=1e-4)
+
+
+def case(size: int, slots: int, width: int = 8, seed: int = 0) -> dict:
+    """A batch in which every kind of mask is at work, as arguments of `contrastive_loss`."""
+    rng = np.random.default_rng(seed)
+    present = rng.random((size, slots)) < 0.6
+    present[:, :2] = True
+    present[size // 2, 0] = False
+    return {
+        "embeddings": jnp.asarray(unit_vectors(size, slots, width, seed=seed) * present[:, :, None]),
+        "present": jnp.asarray(present),
+        "fingerprints": jnp.asarray(words(rng.integers(1, 2 * size, (size, slots)))),
+        "clusters": jnp.asarray(words(rng.integers(0, size, size))),
+    }
+
+
+def loss_and_gradients(case: dict, scale: float = 20.0, **options):
+    """((loss, metrics), gradients with respect to embeddings and scale)."""
+
+    def loss_at(embeddings, scale):
+        return contrastive_loss(**{**case, "embeddings": embeddings}, scale=scale, **options)
+
+    return jax.jit(jax.value_and_grad(loss_at, argnums=(0, 1), has_aux=True))(case["embeddings"], scale)
+
+
+MATRYOSHKA = ((8, 1.0), (4, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("negatives", "symmetric", "similarity", "dimensions"),
+    [
+        (0, True, "cosine", ()),
+        (1, False, "cosine", MATRYOSHKA),
+        (1, True, "dot", MATRYOSHKA),
+        (3, True, "cosine", MATRYOSHKA),
+        (3, False, "dot", ()),
+    ],
+)
+def test_neither_devices_nor_blocks_change_the_loss_or_its_gradients(negatives, symmetric, similarity, dimensions):
+    given = case(16, 2 + negatives)
+    options = {"symmetric": symmetric, "similarity": similarity, "dimensions": dimensions}
+    (loss, metrics), gradients = loss_and_gradients(given, **options)
+    assert float(metrics["masked_false_negatives"]) > 0
+    for devices, block_rows in ((8, 16), (2, 4)):
+        spread = {"mesh": make_mesh(jax.devices()[:devices]), "block_rows": block_rows}
+        (other_loss, other_metrics), other_gradients = loss_and_gradients(given, **options, **spread)
+        assert float(other_loss) == pytest.approx(float(loss), rel=1e-6)
+        assert other_metrics.keys() == metrics.keys()
+        for name, value in metrics.items():
+            np.testing.assert_allclose(other_metrics[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        for ours, theirs in zip(other_gradients, gradients, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6 * float(jnp.abs(theirs).max()))
+
+
+def test_no_device_holds_the_whole_matrix_of_logits():
+    size = 2048
+    given = case(size, 2)
+    compiled = {}
+    for name, spread in (("whole", {}), ("blocks", {"block_rows": 64}), ("devices", {"mesh": make_mesh()})):
+
+        def loss_at(embeddings, spread=spread):
+            return contrastive_loss(**{**given, "embeddings": embeddings}, **spread)[0]
+
+        lowered = jax.jit(jax.grad(loss_at)).lower(given["embeddings"])
+        compiled[name] = lowered.compile().memory_analysis().temp_size_in_bytes
+    matrix = 4 * size * size
+    assert compiled["whole"] > matrix
+    assert compiled["blocks"] < matrix / 4
+    assert compiled["devices"] < compiled["whole"] / 4
+
+
+def test_large_dot_products_do_not_overflow():
+    given = case(8, 3)
+    given["embeddings"] = 30 * given["embeddings"]
+    (loss, _), gradients = loss_and_gradients(given, similarity="dot")
+    assert np.isfinite(float(loss)) and all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_dot_products_of_unit_vectors_are_cosines():
+    given = case(8, 3)
+    cosine, metrics = contrastive_loss(**given)
+    dot, others = contrastive_loss(**given, similarity="dot")
+    assert float(dot) == float(cosine)
+    assert float(others["negative_dot"]) == float(metrics["negative_cosine"])
+
+
+def test_a_matryoshka_loss_is_the_weighted_sum_of_the_losses_of_truncated_unit_vectors():
+    given = case(8, 3)
+
+    def truncated(width: int) -> float:
+        cut = given["embeddings"][..., :width]
+        norm = jnp.linalg.norm(cut, axis=-1, keepdims=True)
+        return float(contrastive_loss(**{**given, "embeddings": cut / jnp.maximum(norm, 1e-9)})[0])
+
+    loss, metrics = contrastive_loss(**given, dimensions=((3, 0.5), (8, 2.0)))
+    assert float(loss) == pytest.approx(0.5 * truncated(3) + 2 * truncated(8), rel=1e-5)
+    assert float(metrics["accuracy"]) == float(contrastive_loss(**given)[1]["accuracy"])
+
+
+def test_matryoshka_dimensions_must_hold_the_whole_vector():
+    with pytest.raises(ValueError, match=r"dimensions are \(2, 4\); expected the greatest to be the encoder's 8"):
+        contrastive_loss(**case(4, 2), dimensions=((4, 1.0), (2, 1.0)))
+
+
+def test_the_gradient_of_the_scale_is_that_of_finite_differences():
+    given = case(8, 3)
+    _, (_, gradient) = loss_and_gradients(given, scale=3.0)
+    ends = [float(contrastive_loss(**given, scale=scale)[0]) for scale in (3.01, 2.99)]
+    assert float(gradient) == pytest.approx((ends[0] - ends[1]) / 0.02, rel=1e-3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from typing import Any
 
 import jax
@@ -10,9 +11,9 @@ import numpy as np
 import optax
 import pytest
 from batches import make_batch, random_pairs, tiny_encoder
-from jax.sharding import AxisType
 
-from trainer.config import OptimizerConfig, PackConfig, TrainConfig
+from trainer.config import REMATS, LossConfig, OptimizerConfig, PackConfig, TrainConfig
+from trainer.encoders import transformer
 from trainer.mesh import make_mesh, replicate, shard_batch
 from trainer.step import (
     batch_loss,
@@ -26,13 +27,13 @@ from trainer.step import (
 PAIRS = random_pairs(32, slots=3)
 
 tiny = functools.partial(tiny_encoder, layers=1)
-compiled_embed = jax.jit(embed, static_argnames=("graphdef", "pooling"))
+compiled_embed = jax.jit(embed, static_argnames=("graphdef", "pooling", "mesh", "micro_packs"))
 compiled_loss = jax.jit(batch_loss, static_argnames=("graphdef", "config", "pooling"))
 
 
 @functools.cache
-def compiled_step(graphdef, options: TrainConfig):
-    return jit_train_step(graphdef, make_optimizer(options), options)
+def compiled_step(graphdef, options: TrainConfig, mesh=None):
+    return jit_train_step(graphdef, make_optimizer(options), options, mesh=mesh)
 
 
 def config(**fields) -> TrainConfig:
@@ -54,8 +55,8 @@ def eight_packs(packed: bool = True):
     return make_batch(PAIRS, packs=8, rows=12, tokens=16, packed=packed)
 
 
-def steps(state, batch, count, graphdef, options):
-    step = compiled_step(graphdef, options)
+def steps(state, batch, count, graphdef, options, mesh=None):
+    step = compiled_step(graphdef, options, mesh)
     history = []
     for _ in range(count):
         state, metrics = step(state, batch)
@@ -63,30 +64,10 @@ def steps(state, batch, count, graphdef, options):
     return state, history
 
 
-def test_eight_devices_give_the_loss_and_gradients_of_one_with_dropout_on():
-    assert len(jax.devices()) == 8, "tests/trainer/conftest.py was loaded after JAX had started"
-    graphdef, state = init_state(tiny(dropout=0.3), config())
-    loss_of = functools.partial(batch_loss, graphdef=graphdef, config=config())
-    compiled = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
-    results = []
-    for devices in (jax.devices()[:1], jax.devices()):
-        mesh = make_mesh(devices)
-        batch = shard_batch(eight_packs(), mesh)
-        assert all(len(leaf.sharding.device_set) == len(devices) for leaf in jax.tree.leaves(batch))
-        results.append(compiled(replicate(state.params, mesh), batch, jax.random.key(3)))
-    ((one, one_metrics), one_gradients), ((eight, eight_metrics), eight_gradients) = results
-    np.testing.assert_allclose(one, eight, rtol=1e-6)
-    np.testing.assert_allclose(one_metrics["row_loss"], eight_metrics["row_loss"], rtol=1e-5, atol=1e-6)
-    leaves = zip(jax.tree.leaves(one_gradients), jax.tree.leaves(eight_gradients), strict=True)
-    for left, right in leaves:
-        left, right = np.asarray(left), np.asarray(right)
-        assert np.abs(left - right).max() <= 3e-6 * max(np.abs(left).max(), 1)
-
-
 def test_five_steps_on_eight_devices_end_where_five_on_one_do():
     mesh = make_mesh()
     graphdef, state = init_state(tiny(dropout=0.3), config())
-    spread, spread_history = steps(replicate(state, mesh), shard_batch(eight_packs(), mesh), 5, graphdef, config())
+    spread, spread_history = steps(replicate(state, mesh), shard_batch(eight_packs(), mesh), 5, graphdef, config(), mesh)
     state, history = steps(state, eight_packs(), 5, graphdef, config())
     assert int(spread.step) == int(state.step) == 5
     for left, right in zip(spread_history, history, strict=True):
@@ -137,7 +118,7 @@ def test_a_step_uses_the_key_of_its_own_number():
     batch = eight_packs()
     root = jax.random.key(config().seed)
     expected = [
-        compiled_loss(state.params, batch, jax.random.fold_in(root, step), graphdef=graphdef, config=config())[0]
+        compiled_loss((state.params, None), batch, jax.random.fold_in(root, step), graphdef=graphdef, config=config())[0]
         for step in range(2)  # the rate of step 0 is 0: both see the same parameters
     ]
     _, history = steps(state, batch, 2, graphdef, config())
@@ -229,30 +210,98 @@ def test_weight_decay_spares_biases_and_layer_norms():
 def test_known_false_negatives_are_counted():
     pairs = [*PAIRS[:3], [PAIRS[3][0], PAIRS[0][1], []]]  # rows 0 and 3 have one positive
     graphdef, state = init_state(tiny(), config())
-    _, metrics = compiled_loss(
-        state.params, make_batch(pairs, rows=12, tokens=16), None, graphdef=graphdef, config=config()
-    )
+    batch = make_batch(pairs, rows=12, tokens=16)
+    _, metrics = compiled_loss((state.params, None), batch, None, graphdef=graphdef, config=config())
     assert int(metrics["masked_false_negatives"]) == 2
     assert metrics["row_loss"].shape == metrics["row_accuracy"].shape == (4,)
 
 
-def test_the_mesh_has_one_axis_whose_type_is_auto():
-    mesh = make_mesh()
-    assert mesh.axis_names == ("data",)
-    assert mesh.axis_types == (AxisType.Auto,)
-    assert mesh.devices.size == 8
+def learnt(**fields) -> TrainConfig:
+    return config(loss=LossConfig(scale=5.0, learn_scale=True, **fields))
 
 
-def test_a_replica_outlives_its_original():
-    original = jnp.arange(3)
-    replica = replicate({"x": original}, make_mesh())["x"]
-    original.delete()
-    assert replica.tolist() == [0, 1, 2] and len(replica.sharding.device_set) == 8
+def test_a_learnt_scale_starts_at_the_configs_and_is_trained_without_decay():
+    options = dataclasses.replace(learnt(), optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0))
+    graphdef, state = init_state(tiny(dropout=0.0), options)
+    state, history = steps(state, eight_packs(), 2, graphdef, options)
+    assert float(history[0]["scale"]) == pytest.approx(5)
+    assert abs(float(history[1]["scale"]) - 5) > 0.1
+    assert state.log_scale is not None and float(jnp.exp(state.log_scale)) != float(history[1]["scale"])
+    optimizer = make_optimizer(config(optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0, weight_decay=0.5)))
+    trained = ({"kernel": jnp.ones((2, 2))}, jnp.ones(()))
+    (_, change), _ = optimizer.update(jax.tree.map(jnp.zeros_like, trained), optimizer.init(trained), trained)
+    assert float(change) == 0
 
 
-def test_packs_that_do_not_divide_are_refused_with_the_nearest_that_do():
-    batch = make_batch(PAIRS[:24], packs=12, rows=6, tokens=16)
-    with pytest.raises(ValueError, match=r"batch_size 24 is 12 packs of 2 pairs.* 8 devices.*: 16 or 32$"):
-        shard_batch(batch, make_mesh())
-    with pytest.raises(ValueError, match=r"that divide: 16$"):
-        shard_batch(make_batch(PAIRS[:6], packs=3, rows=6, tokens=16), make_mesh())
+@pytest.mark.parametrize("bound", [{"min_scale": 4.99}, {"max_scale": 5.01}])
+def test_a_learnt_scale_stays_within_its_bounds_and_can_come_back(bound):
+    options = dataclasses.replace(learnt(**bound), optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0))
+    graphdef, state = init_state(tiny(dropout=0.0), options)
+    state, history = steps(state, eight_packs(), 3, graphdef, options)
+    low, high = options.loss.min_scale, options.loss.max_scale
+    assert all(low * 0.9999 <= float(metrics["scale"]) <= high * 1.0001 for metrics in history)
+    gradients = jax.grad(lambda trained: batch_loss(trained, eight_packs(), None, graphdef=graphdef, config=options)[0])(
+        (state.params, jnp.log(jnp.float32(high)))
+    )
+    assert float(gradients[1]) != 0
+
+
+def test_a_run_without_a_learnt_scale_has_none():
+    _, state = init_state(tiny(), config())
+    assert state.log_scale is None
+
+
+def test_vectors_for_dot_products_keep_their_length():
+    graphdef, state = init_state(tiny(dropout=0.0), config())
+    vectors, present = embed(graphdef, state.params, eight_packs(), unit_length=False)
+    lengths = np.linalg.norm(vectors, axis=-1)[present]
+    assert lengths.std() > 1e-3
+    units, _ = embed(graphdef, state.params, eight_packs())
+    np.testing.assert_allclose(np.asarray(vectors)[present] / lengths[:, None], np.asarray(units)[present], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parameters_optimizer_and_loss_are_float32_whatever_the_activations_are(dtype):
+    options = learnt(dimensions=(16, 8))
+    graphdef, state = init_state(tiny(dropout=0.1, dtype=dtype), options)
+    state, history = steps(state, eight_packs(), 1, graphdef, options)
+    kinds = {leaf.dtype for leaf in jax.tree.leaves((state.params, state.log_scale, history[0]))}
+    assert kinds == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.opt_state)} <= {jnp.dtype("float32"), jnp.dtype("int32")}
+
+
+def test_a_state_is_donated():
+    graphdef, state = init_state(tiny(), config())
+    before = jax.tree.leaves(state.params)
+    steps(state, eight_packs(), 1, graphdef, config())
+    assert all(leaf.is_deleted() for leaf in before)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scale": 0.0}, "loss.scale is 0.0; expected more than 0"),
+        ({"similarity": "euclid"}, "loss.similarity is 'euclid'; expected cosine or dot"),
+        ({"learn_scale": True, "max_scale": 10.0}, "loss.scale is 20.0; expected a number from"),
+        ({"dimensions": (8, 8)}, "expected different numbers"),
+        ({"dimensions": (8,), "dimension_weights": (1.0, 2.0)}, "has 2 numbers; expected one for each of the 1"),
+    ],
+)
+def test_a_loss_that_cannot_be_is_refused_in_one_line(fields, message):
+    with pytest.raises(ValueError, match=message):
+        LossConfig(**fields)
+
+
+def test_the_scale_is_twenty_for_cosines_and_one_for_dot_products_unless_it_is_said():
+    assert LossConfig().initial_scale == 20
+    assert LossConfig(similarity="dot").initial_scale == 1
+    assert LossConfig(similarity="dot", scale=0.5).initial_scale == 0.5
+
+
+def test_a_config_of_a_loss_survives_json():
+    options = learnt(similarity="dot", dimensions=(16, 8), dimension_weights=(1.0, 0.5))
+    assert TrainConfig.from_json(json.loads(json.dumps(options.to_json()))) == options
+
+
+def test_the_choices_of_rematerialisation_are_the_encoders():
+    assert REMATS == transformer.REMATS

@@ -13,8 +13,8 @@ from safetensors import safe_open
 from safetensors.flax import save_file as save_jax
 from safetensors.numpy import load_file, save_file
 
-from trainer.encoders.bert import BertEncoder
-from trainer.encoders.weights import load_encoder, save_encoder
+from trainer.encoders.transformer import Encoder
+from trainer.encoders.weights import init_encoder, load_encoder, save_encoder
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def rewrite(folder: Path, change) -> None:
     save_file(change(tensors), folder / "model.safetensors")
 
 
-def assert_same_parameters(left: BertEncoder, right: BertEncoder) -> None:
+def assert_same_parameters(left: Encoder, right: Encoder) -> None:
     pairs = zip(jax.tree.leaves(nnx.state(left)), jax.tree.leaves(nnx.state(right)), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
 
@@ -89,7 +89,7 @@ def test_the_pooler_and_other_config_keys_of_the_base_are_kept(folder, tmp_path_
         "architectures": ["BertForMaskedLM"],
     }
     (folder / "config.json").write_text(json.dumps(document))
-    trained = BertEncoder(load_encoder(folder).config, rngs=nnx.Rngs(7))
+    trained = Encoder(load_encoder(folder).config, rngs=nnx.Rngs(7))
     out = tmp_path_factory.mktemp("out")
     save_encoder(trained, out, base=folder)
     stored = load_file(out / "model.safetensors")
@@ -120,10 +120,77 @@ def test_a_missing_file_is_refused_by_name(folder, name):
         load_encoder(folder)
 
 
-def test_pickled_weights_are_refused_and_named(folder):
+def test_pickled_weights_are_refused_with_the_conversion(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"found: pytorch_model\.bin.*save_pretrained"):
+    with pytest.raises(FileNotFoundError, match=r"found: pytorch_model\.bin.*save_pretrained") as caught:
         load_encoder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def shard(folder: Path) -> Path:
+    """Rewrites the weights as two shards; returns their index."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = {name: f"model-0000{1 + n % 2}-of-00002.safetensors" for n, name in enumerate(tensors)}
+    for file in set(names.values()):
+        save_file({name: tensors[name] for name in names if names[name] == file}, folder / file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    return index
+
+
+def test_shards_are_read_through_their_index(folder):
+    shard(folder)
+    assert_same_parameters(load_encoder(folder), tiny_encoder())
+
+
+def test_a_missing_shard_is_refused_by_name(folder):
+    shard(folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model-00002-of-00002\.safetensors not found"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("text", ["{ half", "[]", "{}", '{"weight_map": 3}'])
+def test_a_damaged_index_is_refused_in_one_line(folder, text):
+    shard(folder).write_text(text)
+    with pytest.raises(ValueError, match="is no index; expected JSON with a weight_map") as caught:
+        load_encoder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_cannot_lead_out_of_its_folder(folder):
+    index = shard(folder)
+    index.write_text(index.read_text().replace('"model-00001', '"../model-00001', 1))
+    with pytest.raises(ValueError, match="expected files of its own folder"):
+        load_encoder(folder)
+
+
+def test_weights_with_more_layers_than_the_config_are_refused(folder):
+    document = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(document | {"num_hidden_layers": 1}))
+    with pytest.raises(ValueError, match=r"has 2 layers; expected 1 from config\.json"):
+        load_encoder(folder)
+
+
+def test_weights_of_another_family_are_refused_in_one_line(folder):
+    document = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(document | {"model_type": "mpnet", "pad_token_id": 1}))
+    with pytest.raises(ValueError, match=r"no tensor .*; expected those of a mpnet encoder"):
+        load_encoder(folder)
+
+
+def test_the_saved_config_states_the_saved_type(folder, tmp_path_factory):
+    document = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(document | {"torch_dtype": "float16"}))
+    out = tmp_path_factory.mktemp("out")
+    save_encoder(load_encoder(folder), out, base=folder)
+    assert json.loads((out / "config.json").read_text())["torch_dtype"] == "float32"
+
+
+def test_a_random_encoder_needs_no_weights(folder):
+    (folder / "model.safetensors").unlink()
+    assert_same_parameters(init_encoder(folder, seed=0), tiny_encoder())
 
 
 @pytest.mark.parametrize(
