@@ -72,12 +72,22 @@ def max_length(folder: str | Path) -> int:
     found = {name: _read_object(folder / name) for name in files if (folder / name).is_file()}
     if not found:
         raise FileNotFoundError(f"{folder} has no {' and no '.join(files)}; expected an encoder folder; check the path")
-    lengths = [document[files[name]] for name, document in found.items() if document.get(files[name])]
+    lengths = [
+        document[files[name]] - (_before_first_position(document) if name == "config.json" else 0)
+        for name, document in found.items()
+        if document.get(files[name])
+    ]
     if not lengths:
         raise ValueError(
             f"{folder}: no maximum length found; expected max_seq_length in sentence_bert_config.json; add it"
         )
     return min(lengths)
+
+
+def _before_first_position(config: dict[str, Any]) -> int:
+    """Rows of the position table that no token of a text takes: RoBERTa's and MPNet's 514 mean 512."""
+    counts_from_padding = config.get("model_type") in ("roberta", "xlm-roberta", "mpnet")
+    return config.get("pad_token_id", 1) + 1 if counts_from_padding else 0
 
 
 def _read_object(path: Path) -> dict[str, Any]:

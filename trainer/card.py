@@ -76,7 +76,7 @@ def write_card(
 ) -> None:
     """Write the card of an encoder exported from a run. Its base's licence is Apache-2.0 where it is known."""
     mixture = Mixture.load(config.mixture)
-    known = config.encoder.removeprefix("sentence-transformers/").startswith("all-MiniLM")
+    known = config.encoder.removeprefix("sentence-transformers/").startswith(("all-MiniLM", "all-mpnet"))
     options = config.optimizer
     settings = {
         "batch size": f"{config.batch_size:,} pairs",

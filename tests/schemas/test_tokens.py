@@ -127,3 +127,10 @@ def test_the_digest_tells_tokenizers_and_prefixes_apart(tmp_path):
         *(tokenizer_digest(load_tokenizer(tmp_path), prefixes) for prefixes in (Prefixes("a"), Prefixes("", "a"))),
     ]
     assert len({one, *others}) == 4
+
+
+@pytest.mark.parametrize(("family", "expected"), [("bert", 514), ("distilbert", 514), ("roberta", 512), ("mpnet", 512)])
+def test_positions_that_no_token_takes_do_not_count(tmp_path, family, expected):
+    config = {"model_type": family, "max_position_embeddings": 514, "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert max_length(tmp_path) == expected
