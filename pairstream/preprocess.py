@@ -39,9 +39,9 @@ class Arguments:
     dedup: Literal["exact", "near", "none"] = "exact"
     """exact: equal pairs once; near: also without pairs that differ from an earlier one by little."""
     max_per_text: int | None = None
-    """Pairs of a dataset that may hold one text, so that "thanks" does not answer a million comments."""
+    """Pairs that this job writes of one text at most, so that "thanks" does not answer a million comments."""
     keep_rejects: str | None = None
-    """Folder for the pairs and records that were dropped, in the same format, each with its reason."""
+    """Folder for dropped pairs and unreadable records, in the same format, each with its reason."""
     overwrite: bool = False
     """Replace a complete output; without it the command refuses."""
     append: bool = False
@@ -53,7 +53,7 @@ class Arguments:
     memory: str | None = None
     """What the processes of a local run may take together, such as 4G; by default they take about 0.5G each."""
     passes: int | None = None
-    """Partitions of a local run, each finished on its own; by default as many as memory asks for."""
+    """Partitions of a local run, each finished on its own: a power of two; by default as many as memory asks for."""
 
 
 @dataclass(frozen=True)

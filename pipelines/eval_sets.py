@@ -84,7 +84,7 @@ def _find(path: str) -> list[InputFile]:
 
 def _set_names(paths: Sequence[str]) -> list[str]:
     """A name for each path: of the folder, or of the file without endings; longer where that is not enough."""
-    names = [_stem(path) for path in paths]
+    names = [_stem(path).replace("+", "_") for path in paths]  # a reason joins the names of several sets by "+"
     for depth in range(1, max((path.count("/") for path in paths), default=0) + 2):
         twice = {name for name, times in Counter(names).items() if times > 1}
         tails = ["/".join(path.rstrip("/").split("/")[-depth:]) for path in paths]

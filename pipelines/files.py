@@ -210,15 +210,16 @@ def _7z_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
                 yield f"{path}:{name}", _plain(f"{path}:{name}", content)
 
 
-def read_lines(path: str) -> Iterator[list[bytes]]:
+def read_lines(path: str, stripe: int = 0, stripes: int = 1) -> Iterator[list[bytes]]:
     """The lines of a plain or compressed file, in blocks of about a megabyte, without line ends.
 
+    With `stripes`, every stripes-th block from block `stripe` on: the stripes together are the whole file.
     Compression goes by the file's ending and is checked against its first bytes.
     Raises UnreadableFileError when the file cannot be read to its end.
     """
     try:
         with open_raw(path) as file:
-            yield from _split_lines(path, _decompress(path, file))
+            yield from _split_lines(path, _decompress(path, file), stripe, stripes)
     except (OSError, BeamIOError) as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error})") from None
 
@@ -252,20 +253,23 @@ def _decompress(path: str, file: IO[bytes]) -> Iterator[bytes]:
         raise UnreadableFileError(f"{path}: the {format_.name} data ends too early; fetch it again")
 
 
-def _split_lines(path: str, chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
+def _split_lines(path: str, chunks: Iterator[bytes], stripe: int, stripes: int) -> Iterator[list[bytes]]:
     rest: list[bytes] = []
-    size = 0
+    size = number = 0
     for chunk in chunks:
         rest.append(chunk)
         size += len(chunk)
         if size < BLOCK_BYTES:
             continue
-        lines = b"".join(rest).split(b"\n")
-        rest = [lines.pop()]
+        block = b"".join(rest)
+        end = block.rfind(b"\n") + 1
+        rest = [block[end:]]
         size = len(rest[0])
         if size > MAX_LINE_BYTES:
             raise UnreadableFileError(f"{path}: a line of over {MAX_LINE_BYTES:,} bytes; expected one record a line")
-        if lines:
-            yield lines
-    if size:
+        if end:
+            if number % stripes == stripe:
+                yield block[: end - 1].split(b"\n")
+            number += 1
+    if size and number % stripes == stripe:
         yield b"".join(rest).split(b"\n")

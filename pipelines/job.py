@@ -134,6 +134,8 @@ class Job(BeamJob):
         for name, least in (("max_per_text", 1), ("passes", 1), ("workers", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ValueError(f"{name} is {value}; expected at least {least}")
+        if self.memory is not None and self.passes is not None:
+            raise ValueError("--memory and --passes exclude each other: memory decides how many partitions there are")
         if self.dedup == "none" and self.max_per_text is not None:
             raise ValueError("--max-per-text counts distinct pairs; it needs --dedup exact or near")
         if self.memory is not None:

@@ -102,7 +102,9 @@ def _stripes(file: InputFile, files: int, workers: int | None) -> int:
     """Into how many stripes a file is cut. Each worker decompresses all of it, which must be little of the work."""
     if workers is None:  # a cluster
         return 1 if file.path.endswith(_SLOW) else min(MAX_STRIPES, max(1, file.bytes // STRIPE_BYTES))
-    if workers == 1 or file.bytes < 1 << 20:
+    if workers == 1:  # so that not all of a large file is read again after a kill
+        return 1 if file.path.endswith(_SLOW) else min(MAX_STRIPES, max(1, file.bytes // (2 * STRIPE_BYTES)))
+    if file.bytes < 1 << 20:
         return 1
     # Twice as many tasks as workers, so that they end at about the same time.
     return min(MAX_STRIPES, -(-2 * workers // files))

@@ -85,6 +85,7 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
         raise FileExistsError(
             f"{root} is itself a dataset; this source writes folders below it: choose another --output"
         )
+    replaced = set()  # as late as can be: see `delete_replaced`
     for folder in [target.folder for target in targets if not target.part]:
         if FileSystems.exists(_manifest_of(folder)):
             if not overwrite:
@@ -92,17 +93,20 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
                     f"{_manifest_of(folder)} exists: the dataset is complete; --overwrite replaces it, "
                     "--append adds a part"
                 )
-            _delete_dataset(folder)
+            replaced.add(folder)
     staging = f"{root}/{STAGING_PREFIX}{identity}"
     left = _list(f"{root}/{STAGING_PREFIX}*/*")
     goes_on = f"{staging}/started" in left
     if left:
         if not goes_on:
-            _delete_shards([*targets, *_stray_parts(targets)])
+            _delete_shards(
+                [one for one in (*targets, *_stray_parts(targets)) if one.part or one.folder not in replaced]
+            )
         if others := sorted({folder for path in left if (folder := path.rsplit("/", 1)[0]) != staging}):
             _delete_folders(others)
     for target in targets:
-        if not goes_on and (foreign := _shards_in(target.shards)):
+        ours = goes_on or (not target.part and target.folder in replaced)
+        if not ours and (foreign := _shards_in(target.shards)):
             raise FileExistsError(
                 f"{foreign[0]} belongs to no manifest; choose another --output or move such files away"
             )
@@ -115,10 +119,18 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
     return staging
 
 
-def clear_failed(root: str, targets: Sequence[Target], staging: str) -> None:
-    """Remove all that a job wrote which did not come to its end."""
+def delete_replaced(targets: Iterable[Target]) -> None:
+    """Delete the complete datasets that a job replaces: when their successors are about to get their names."""
+    for target in targets:
+        if not target.part and FileSystems.exists(_manifest_of(target.folder)):
+            _delete_dataset(target.folder)
+
+
+def clear_failed(root: str, targets: Sequence[Target], staging: str, *, goes_on: bool = False) -> None:
+    """Remove all that a job wrote which did not come to its end, but, if it is to go on, for what it finished."""
     _delete_shards([target for target in targets if target.part or not FileSystems.exists(_manifest_of(target.folder))])
-    clear_staging(staging)
+    if not goes_on:
+        clear_staging(staging)
     for folder in dict.fromkeys([folder for target in targets for folder in (target.shards, target.folder)] + [root]):
         if os.path.isdir(folder) and not os.listdir(folder):
             os.rmdir(folder)

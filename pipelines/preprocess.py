@@ -5,6 +5,7 @@ Read `build` for the job and `run` for what happens around it.
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -39,9 +40,10 @@ from pipelines.layout import (
 )
 from pipelines.marks import FindNearDuplicates, ReadKnown
 from pipelines.near_duplicates import Signer
-from pipelines.output import Target, clear_failed, clear_staging, load_manifest, locked, make_room
+from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, locked, make_room
 from pipelines.progress import State, watched
 from pipelines.shuffle import Shuffle
+from pipelines.sources.base import Source
 from pipelines.stages import (
     BAD_FILES,
     CELL_FILES,
@@ -65,80 +67,94 @@ class JobError(RuntimeError):
 
 def build(pipeline: beam.Pipeline, job: Job, layout: Layout) -> None:
     """The job's graph. It ends with the manifests in place, or with the reasons why not in the staging folder."""
-    staging, spills, rules = layout.staging, layout.spills, layout.rules
-    functions, caps = job.source.stages(job.datasets), job.source.caps(job.datasets)
-    names = [stage_name(number) for number in range(1, len(functions))]
-    tasks = (
-        pipeline
-        | "TaskList" >> beam.Create([f"{staging}/tasks"])  # a path: a graph must not grow with the files
-        | "Tasks" >> beam.FlatMap(read_tasks)
-        | "SpreadTasks" >> beam.Reshuffle()
-    )
-    stages: list[Any] = []
-
-    def shuffled(label: str, name: str, *more: Any) -> Any:
-        shuffle = Shuffle(name, rules.bits, spills)
-        return shuffle.chosen_from([*stages, *more]) | label >> shuffle
-
-    for number, function in enumerate(functions):
-        plan = StagePlan(number, function, rules, staging, spills, job.source.splittable, caps.get(number))
-        work = shuffled(f"Shuffle{number}", names[number - 1]) if number else tasks
-        stages.append(work | label_of(function) >> beam.ParDo(RunStage(plan)).with_outputs(*outputs_of(names)))
-
-    marking: list[Any] = []
-    if any(target.part for target in layout.targets.values()):
-        known = pipeline | "OlderParts" >> beam.Create([f"{staging}/known"]) | "Older" >> beam.FlatMap(read_tasks)
-        marking.append(known | "ReadKnown" >> _marks(ReadKnown(rules, spills)))
-    if rules.signer:
-        bands = shuffled("ShuffleBands", BANDS)
-        marking.append(bands | "NearDuplicates" >> _marks(FindNearDuplicates(rules, spills)))
-    test_texts: Any = pipeline | "None" >> beam.Create([], reshuffle=False)
-    limits = test_texts
-    if rules.drop_train_texts_in_test:
-        test_texts = shuffled("ShuffleTestTexts", TEST_TEXTS) | "TestTexts" >> beam.FlatMap(lambda element: element[1])
-    if rules.max_per_text:
-        limits = shuffled("ShuffleTexts", TEXTS) | "Limits" >> beam.FlatMap(
-            lambda element, most: limits_of(element[1], most), rules.max_per_text
-        )
-    writer = WriteCells(rules, staging, spills, exact=job.dedup != "none")
-    cells: Any = shuffled("ShuffleCells", CELLS, *marking) | "WriteCells" >> beam.ParDo(
-        writer, AsList(test_texts), AsList(limits)
+    stages = _run_stages(pipeline, job, layout)
+    marks = _find_marks(pipeline, stages, layout)
+    cells: Any = _shuffled("Cells", CELLS, [*stages, *marks], layout) | "WriteCells" >> beam.ParDo(
+        WriteCells(layout.rules, layout.staging, layout.spills, exact=job.dedup != "none"),
+        AsList(_test_texts(pipeline, stages, layout)),
+        AsList(_limits(pipeline, stages, layout)),
     ).with_outputs(*WriteCells.OUTPUTS, CELL_FILES)
-    asides = [*stages, *marking, cells]
     files = cells[CELL_FILES] | "CellFiles" >> beam.Map(CellFile._make)
     bad_files = tuple(stage[BAD_FILES] for stage in stages) | "BadFiles" >> beam.Flatten() | beam.Distinct()
     shards = (
         pipeline
         | "Plan" >> beam.Create([job.shard_size])
-        | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(files), AsList(bad_files), job.skip_bad_files)
+        | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(files), AsList(bad_files), job.skip_bad_files, layout)
         | "SpreadShards" >> beam.Reshuffle()
         | "WriteShards" >> beam.Map(write_in_place, layout)
     )  # ShardTask, then WrittenShard
-    tallies = tuple(aside[TALLIES] for aside in asides) | "AllTallies" >> beam.Flatten() | beam.CombinePerKey(sum)
-    samples = (
-        tuple(aside[SAMPLES] for aside in asides)
-        | "AllSamples" >> beam.Flatten()
-        | "Smallest" >> beam.CombinePerKey(smallest_samples)
-    )
-    _ = (
+    tallies, samples = _sum_up([*stages, *marks, cells])
+    given = map(AsList, (tallies, samples, files, shards, bad_files))
+    end = pipeline | "Finish" >> beam.Create(["manifests"])
+    _ = end | "WriteManifests" >> beam.Map(lambda _, *given: finish(*given), job, layout, *given)
+
+
+def _run_stages(pipeline: beam.Pipeline, job: Job, layout: Layout) -> list[Any]:
+    """The outputs of each of the source's stages; between each two there is a shuffle."""
+    functions, caps = job.source.stages(job.datasets), job.source.caps(job.datasets)
+    names = [stage_name(number) for number in range(len(functions))]
+    work: Any = (
         pipeline
-        | "Finish" >> beam.Create(["manifests"])
-        | "WriteManifests"
-        >> beam.Map(
-            lambda _, *given: finish(*given),
-            job,
-            layout,
-            AsList(tallies),
-            AsList(samples),
-            AsList(files),
-            AsList(shards),
-            AsList(bad_files),
-        )
+        | "TaskList" >> beam.Create([f"{layout.staging}/tasks"])  # a path: a graph must not grow with the files
+        | "Tasks" >> beam.FlatMap(read_tasks)
+        | "SpreadTasks" >> beam.Reshuffle()
     )
+    stages: list[Any] = []
+    for number, function in enumerate(functions):
+        if number:
+            work = _shuffled(f"Stage{number}", names[number], stages, layout)
+        cap = caps.get(number)
+        plan = StagePlan(number, function, layout.rules, layout.staging, layout.spills, job.source.splittable, cap)
+        stages.append(work | label_of(function) >> beam.ParDo(RunStage(plan)).with_outputs(*outputs_of(names[1:])))
+    return stages
 
 
-def _marks(work: Work) -> Any:
+def _shuffled(label: str, name: str, outputs: Sequence[Any], layout: Layout) -> Any:
+    """(partition, blobs) of what the outputs hold under a name."""
+    shuffle = Shuffle(name, layout.rules.bits, layout.spills)
+    return shuffle.chosen_from(outputs) | f"Shuffle{label}" >> shuffle
+
+
+def _find_marks(pipeline: beam.Pipeline, stages: Sequence[Any], layout: Layout) -> list[Any]:
+    """Keys of pairs that must go, for their cells: those of older parts, and near-duplicates."""
+    marks: list[Any] = []
+    if any(target.part for target in layout.targets.values()):
+        known = (
+            pipeline | "OlderParts" >> beam.Create([f"{layout.staging}/known"]) | "Older" >> beam.FlatMap(read_tasks)
+        )
+        marks.append(known | "ReadKnown" >> _marking(ReadKnown(layout.rules, layout.spills)))
+    if layout.rules.signer:
+        bands = _shuffled("Bands", BANDS, stages, layout)
+        marks.append(bands | "NearDuplicates" >> _marking(FindNearDuplicates(layout.rules, layout.spills)))
+    return marks
+
+
+def _marking(work: Work) -> Any:
     return beam.ParDo(work).with_outputs(*Work.OUTPUTS, CELLS)
+
+
+def _test_texts(pipeline: beam.Pipeline, stages: Sequence[Any], layout: Layout) -> Any:
+    """Blobs of fingerprints of texts that stand in test; nothing unless the source asks for them."""
+    if not layout.rules.drop_train_texts_in_test:
+        return pipeline | "NoTestTexts" >> beam.Create([], reshuffle=False)
+    found = _shuffled("TestTexts", TEST_TEXTS, stages, layout)
+    return found | "TestTexts" >> beam.FlatMap(lambda element: element[1])
+
+
+def _limits(pipeline: beam.Pipeline, stages: Sequence[Any], layout: Layout) -> Any:
+    """Blobs of limits for texts over the cap; nothing unless there is one."""
+    if not layout.rules.max_per_text:
+        return pipeline | "NoLimits" >> beam.Create([], reshuffle=False)
+    found = _shuffled("Texts", TEXTS, stages, layout)
+    most = layout.rules.max_per_text
+    return found | "Limits" >> beam.FlatMap(lambda element, most: limits_of(element[1], most), most)
+
+
+def _sum_up(outputs: Sequence[Any]) -> tuple[Any, Any]:
+    """(counts, samples) of all pieces of work."""
+    tallies = tuple(one[TALLIES] for one in outputs) | "AllTallies" >> beam.Flatten() | beam.CombinePerKey(sum)
+    every = tuple(one[SAMPLES] for one in outputs) | "AllSamples" >> beam.Flatten()
+    return tallies, every | "Smallest" >> beam.CombinePerKey(smallest_samples)
 
 
 def label_of(function: Callable[..., Any]) -> str:
@@ -154,10 +170,14 @@ def write_in_place(task: ShardTask, layout: Layout) -> WrittenShard:
 
 
 def plan_unless_bad(
-    shard_size: int, cells: list[CellFile], bad_files: list[str], skip_bad_files: bool
+    shard_size: int, cells: list[CellFile], bad_files: list[str], skip_bad_files: bool, layout: Layout
 ) -> Iterator[Any]:
-    """Shards to write; none when an input was bad, so that nothing half-read gets a final name."""
-    if skip_bad_files or not bad_files:
+    """Shards to write; none when an input was bad, so that nothing half-read gets a final name.
+
+    Here a job has read all there is; what it replaces goes now.
+    """
+    if (skip_bad_files or not bad_files) and any(cell.split != REJECTS for cell in cells):
+        delete_replaced(layout.targets.values())
         yield from plan_shards(cells, shard_size)
 
 
@@ -205,13 +225,13 @@ def _run_alone(
             problems = orjson.loads(file.read())
         if problems:
             raise JobError("\n".join(problems))
-    except KeyboardInterrupt:
-        if spills is None:
-            clear_failed(job.output, list(targets.values()), staging)
-        raise  # what was finished is kept: the same command goes on
-    except BaseException:
-        clear_failed(job.output, list(targets.values()), staging)
-        _clear_spills(spills)
+    except BaseException as error:
+        # What was finished is kept: the same command goes on. Not so where it would end as it did.
+        hopeless = isinstance(error, JobError | ValueError) or "run the job again" in str(error)
+        goes_on = spills is not None and not hopeless
+        clear_failed(job.output, list(targets.values()), staging, goes_on=goes_on)
+        if not goes_on:
+            _clear_spills(spills)
         raise
     clear_staging(staging)
     _clear_spills(spills)
@@ -221,9 +241,18 @@ def _run_alone(
 def _identity(job: Job, files: list[InputFile], targets: dict[str, Target], eval_hash: str) -> str:
     """What must be equal for one call to take up the work of another."""
     paths = [path for file in files for path in file.path.split("\0")]  # a path may carry a role before a NUL
-    written = [os.path.getmtime(path) for path in paths if os.path.isfile(path)]
+    paths += _files_of(job.source)
+    written = [(path, os.path.getmtime(path), os.path.getsize(path)) for path in paths if os.path.isfile(path)]
     cut = (job.local_workers, job.memory, job.passes, job.skip_bad_files, job.keep_rejects)
     return identity_of(job.source, job.options, eval_hash, job.datasets, sorted(targets.items()), files, written, cut)
+
+
+def _files_of(source: Source) -> list[str]:
+    """Files that decide what a source yields: its code, and lists that its options name."""
+    values = [value for owner in (source, source.options) for value in vars(owner).values()]
+    named = [name for value in values if isinstance(value, tuple) for name in value if isinstance(name, str)]
+    code = [value.__code__.co_filename for value in values if hasattr(value, "__code__")]
+    return sorted({inspect.getfile(type(source)), *code, *named})
 
 
 def _clear_spills(spills: str | None) -> None:

@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 from pipelines.files import open_raw
 from pipelines.job import BeamJob
 from pipelines.layout import identity_of, local_folder
-from pipelines.output import Target, clear_failed, clear_staging, load_manifest, locked, make_room
+from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, locked, make_room
 from pipelines.preprocess import run_to_end
 from pipelines.stages import Output, Work
 from pipelines.write import move_when_whole
@@ -172,6 +172,7 @@ def run(job: TokenizeJob) -> list[Manifest]:
                 os.remove(done)
         try:
             _write_inputs(job, manifests, staging)
+            delete_replaced(targets)
             run_to_end(job, lambda pipeline: build(pipeline, job, staging, spills))
         except KeyboardInterrupt:
             raise  # what was finished is kept: the same command goes on

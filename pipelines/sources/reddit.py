@@ -8,6 +8,7 @@ as contexts. Dumps are ndjson, compressed or not, with the field types of any ye
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -59,8 +60,8 @@ class Reddit(Source):
     """Share of the threads that is held out."""
     parents: tuple[str, ...] = ()
     """Earlier dumps, as paths or globs, that supply parents of comments but yield no pairs: threads cross months."""
-    max_thread_comments: int = 1_000_000
-    """Comments of one thread that are looked at; of a longer one those of the smallest ids, the earliest."""
+    max_thread_comments: int = 100_000
+    """Comments of one thread that are looked at, for they are in memory together; of a longer one the earliest."""
     drop_bots: bool | None = None
     """Whether comments of bots go; by default only with --filters clean."""
     drop_nsfw: bool | None = None
@@ -102,6 +103,7 @@ class Reddit(Source):
         if not inputs:
             wanted = self.datasets[0].raw or "comment dumps (RC_*.zst, …)"
             raise FileNotFoundError(f"{self.datasets[0].name} needs --input: the path or glob of {wanted}")
+        _names((*self.subreddits, *self.deny_subreddits))
         files = match_files(inputs)
         paths = {file.path for file in files}
         earlier = [file for file in match_files(self.parents) if file.path not in paths]
@@ -109,9 +111,8 @@ class Reddit(Source):
 
     def read_rows(self, path: str, stripe: int, stripes: int) -> Iterator[list[Any]]:
         """Blocks of a file's rows; bytes are the raw line of one that is no JSON."""
-        for number, lines in enumerate(read_lines(path)):
-            if number % stripes == stripe:
-                yield [_parse(line) for line in lines if line and not line.isspace()]
+        for lines in read_lines(path, stripe, stripes):
+            yield [_parse(line) for line in lines if line and not line.isspace()]
 
     def stages(self, datasets: tuple[DatasetInfo, ...]) -> tuple[Stage, ...]:
         dataset = datasets[0].name
@@ -126,7 +127,10 @@ class Reddit(Source):
 
 
 def _names(given: tuple[str, ...]) -> frozenset[str]:
-    """Names as they are given, and those in files."""
+    """Names as they are given, and those in files. Raises FileNotFoundError for what looks like a file and is none."""
+    for name in given:
+        if not os.path.isfile(name) and re.search(r"[.\\]|(?<!^r)(?<!^/r)/(?!r/)", name):
+            raise FileNotFoundError(f"{name}: no such file; expected a subreddit's name or a file with a name a line")
     return frozenset().union(*(load_names(name) if os.path.isfile(name) else {name} for name in given))
 
 

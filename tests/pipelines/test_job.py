@@ -91,7 +91,7 @@ def test_workers_are_processes_of_the_local_runner():
     assert make_job().is_local and make_job().local_workers == 1
     job = make_job(workers=3)
     direct = job.beam.view_as(DirectOptions)
-    assert (direct.direct_num_workers, direct.direct_running_mode) == (3, "multi_processing")
+    assert direct.direct_num_workers == 3
     assert job.local_workers == 3 and job.beam.view_as(StandardOptions).runner == LOCAL_RUNNER
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import write
+from pipelines.decontaminate import EvalOptions
 from pipelines.job import Job
 from pipelines.output import Target, clear_failed, find_target, locked, make_room
 from pipelines.preprocess import JobError, run
@@ -22,8 +23,8 @@ def preprocess(output: Path, *inputs: Path, **changes) -> Manifest:
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file with its time and bytes."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    """Every file with its time and bytes, but for what a job that failed keeps to go on with."""
+    files = [path for path in folder.rglob("*") if path.is_file() and ".staging-" not in str(path)]
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
@@ -131,7 +132,7 @@ def test_an_append_that_was_killed_leaves_a_valid_dataset_and_can_be_done_again(
     output, clean = tmp_path / "out", tmp_path / "clean"
     for folder in (output, clean):
         first = preprocess(folder, months / "RC_1")
-    monkeypatch.setattr("pipelines.preprocess.clear_failed", lambda *_: None)  # as where nothing could run any more
+    monkeypatch.setattr("pipelines.preprocess.clear_failed", lambda *_, **__: None)  # as where nothing could run any more
     monkeypatch.setattr("pipelines.preprocess._clear_spills", lambda *_: None)
     with monkeypatch.context() as patched:
         patched.setattr("pipelines.preprocess.finish", lambda *_: 1 / 0)
@@ -216,3 +217,17 @@ def test_what_another_job_left_is_cleared_and_what_the_same_job_left_is_kept(tmp
     assert sorted(path.name for path in root.rglob("*")) == [".staging-mine", "done", "notes", "started"]
     clear_failed(str(root), [target], staging)
     assert [path.name for path in root.rglob("*")] == ["notes"]
+
+
+@pytest.mark.parametrize("wrong", [{"memory": "100M"}, {"evaluation": EvalOptions(("nowhere.csv",))}])
+def test_a_dataset_to_be_replaced_stays_until_its_successor_is_there(months, tmp_path, wrong):
+    output = tmp_path / "out"
+    first = preprocess(output, months / "RC_1")
+    with pytest.raises((ValueError, FileNotFoundError)):
+        preprocess(output, months / "RC_2", overwrite=True, **wrong)
+    damaged = tmp_path / "RC_4.zst"
+    damaged.write_bytes(b"\x28\xb5\x2f\xfd damaged")
+    with pytest.raises(JobError, match="damaged"):
+        preprocess(output, damaged, overwrite=True)
+    assert Manifest.load(output) == first and list(verify(first)) == []
+    assert preprocess(output, months / "RC_2", overwrite=True) != first
