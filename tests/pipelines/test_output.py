@@ -132,7 +132,7 @@ def test_an_append_that_was_killed_leaves_a_valid_dataset_and_can_be_done_again(
     output, clean = tmp_path / "out", tmp_path / "clean"
     for folder in (output, clean):
         first = preprocess(folder, months / "RC_1")
-    monkeypatch.setattr("pipelines.preprocess.clear_failed", lambda *_, **__: None)  # as where nothing could run any more
+    monkeypatch.setattr("pipelines.preprocess.clear_failed", lambda *_, **__: None)  # as after kill -9
     monkeypatch.setattr("pipelines.preprocess._clear_spills", lambda *_: None)
     with monkeypatch.context() as patched:
         patched.setattr("pipelines.preprocess.finish", lambda *_: 1 / 0)
