@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -168,13 +169,14 @@ class Spill:
         self._offset += len(blob.data)
 
     def __exit__(self, kind: object, *_: object) -> None:
-        with self._file:
+        try:
+            with self._file:
+                if kind is None:
+                    self._write_index()
             if kind is None:
-                self._write_index()
-        if kind is None:
-            os.rename(f"{self._path}.part", self._path)
-        else:
-            os.remove(f"{self._path}.part")
+                os.rename(f"{self._path}.part", self._path)
+        finally:
+            Path(f"{self._path}.part").unlink(missing_ok=True)  # renamed by now, unless something failed
 
     def _write_index(self) -> None:
         """For each stage the number of segments before each partition, then the segments; then where these lie, and

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -150,9 +151,12 @@ def _hashable(value: Any) -> Any:
 def write_whole(path: str, content: bytes) -> None:
     """Write a local file that appears whole or not at all."""
     temporary = f"{path}.{uuid.uuid4().hex}.part"
-    with open(temporary, "wb") as file:
-        file.write(content)
-    os.rename(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.rename(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # renamed by now, unless something failed
 
 
 class RunStage(Work):

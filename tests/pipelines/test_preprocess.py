@@ -264,6 +264,13 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def final_files(folder: Path) -> list[str]:
+    """Files that are not what a job that failed keeps to go on with; of that nothing may be half-written."""
+    kept = [name for name in files_in(folder) if ".staging-" in name]
+    assert not [name for name in kept if name.endswith(".part")]
+    return [name for name in files_in(folder) if name not in kept and (folder / name).is_file()]
+
+
 def test_a_complete_output_is_refused_and_left_as_it_is(tmp_path):
     dump = write_dump(tmp_path / "dump")
     preprocess_reddit(tmp_path / "out", dump)
@@ -640,12 +647,12 @@ except (OSError, RuntimeError) as error:
 
 
 @pytest.mark.parametrize("limit", [2_000, 15_000])
-def test_a_file_that_cannot_grow_is_one_clear_error_and_leaves_nothing(tmp_path, limit):
+def test_a_file_that_cannot_grow_is_one_clear_error_and_leaves_nothing_half_written(tmp_path, limit):
     dump, output = write_dump(tmp_path / "dump", 200), tmp_path / "out"
     command = [sys.executable, "-c", FULL_DISK, str(dump), str(output), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
     assert "File too large" in done.stdout and len(done.stdout.splitlines()) == 1
-    assert files_in(tmp_path) == ["dump"]
+    assert final_files(tmp_path) == ["dump"]
     assert preprocess_reddit(output, dump).records("train") > 0
 
 
@@ -663,7 +670,7 @@ def test_a_disk_that_is_full_late_leaves_nothing_half_written(tmp_path, monkeypa
         patched.setattr(write, failing, until_full)
         with pytest.raises((OSError, RuntimeError), match=r"^[^\n]*No space left on device[^\n]*$"):
             preprocess_reddit(output, dump, shard_size=500, passes=8)
-    assert next(calls) == 3 and files_in(tmp_path) == ["dump"]
+    assert next(calls) == 3 and final_files(tmp_path) == ["dump"]
     preprocess_reddit(output, dump, shard_size=500, passes=8)
     preprocess_reddit(tmp_path / "clean", dump, shard_size=500)
     assert contents(output) == contents(tmp_path / "clean")
