@@ -27,6 +27,7 @@ FULL_BYTES = 16 << 20
 CHECKED_AT_ONCE = 512
 _ENTRY_BYTES = 300
 """What an entry takes in memory beside its record."""
+_RANK_OF = {split: rank for rank, split in enumerate(RANKS)}
 PAIR_SHUFFLES = (CELLS, BANDS, TEXTS, TEST_TEXTS)
 
 
@@ -98,7 +99,7 @@ class PairCollector:
         if rules.eval_texts:
             self._to_check.append(pair)
         else:
-            self._put(pair, RANKS.index(split_of(pair, rules.test_fraction)))
+            self._put(pair, _RANK_OF[split_of(pair, rules.test_fraction)])
         return None
 
     @property
@@ -115,7 +116,7 @@ class PairCollector:
                 if sets:
                     yield dropped(pair, "decontaminate", "+".join(sets))
                 else:
-                    self._put(pair, RANKS.index(split_of(pair, self._rules.test_fraction)))
+                    self._put(pair, _RANK_OF[split_of(pair, self._rules.test_fraction)])
             self._to_check.clear()
 
     def add_reject(self, drop: Drop) -> None:

@@ -41,12 +41,12 @@ class ApplyFilters:
 
 def not_unicode(pair: Pair) -> str | None:
     """A text with half a surrogate pair: no encoding of Unicode can write it."""
-    for text in (*pair.texts, *pair.contexts, pair.group, pair.cluster or ""):
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                return "not_unicode"
+    every = "".join((pair.anchor, pair.positive, *pair.negatives, *pair.contexts, pair.group, pair.cluster or ""))
+    if not every.isascii():
+        try:
+            every.encode()
+        except UnicodeEncodeError:
+            return "not_unicode"
     return None
 
 

@@ -29,10 +29,10 @@ def finish(
 ) -> None:
     """Write each manifest, or leave the reasons why there is none in the staging folder."""
     staging = layout.staging
-    problems = [] if job.skip_bad_files else sorted(bad_files)
+    problems = [] if job.skip_bad_files else sorted(set(bad_files))
     manifests: list[Manifest] = []
     if not problems:
-        counted = Counted(layout.inputs | {"bad": sorted(bad_files)}, dict(tallies), dict(samples), cells, shards)
+        counted = Counted(layout.inputs | {"bad": sorted(set(bad_files))}, dict(tallies), dict(samples), cells, shards)
         manifests = [_manifest(job, layout, info, counted) for info in job.datasets]
         if job.keep_rejects:
             manifests += [_rejects_manifest(job, layout, info, counted) for info in job.datasets]

@@ -42,6 +42,7 @@ class Layout:
     """Folder on the output's filesystem; everything in it goes when the job has ended."""
     spills: str | None
     """Local folder for what lies between stages; None: it goes through the runner."""
+    several_workers: bool
     rules: PairRules
     targets: dict[str, Target]
     """Where each dataset is written, by name."""

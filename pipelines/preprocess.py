@@ -75,14 +75,10 @@ def build(pipeline: beam.Pipeline, job: Job, layout: Layout) -> None:
         AsList(_limits(pipeline, stages, layout)),
     ).with_outputs(*WriteCells.OUTPUTS, CELL_FILES)
     files = cells[CELL_FILES] | "CellFiles" >> beam.Map(CellFile._make)
-    bad_files = tuple(stage[BAD_FILES] for stage in stages) | "BadFiles" >> beam.Flatten() | beam.Distinct()
-    shards = (
-        pipeline
-        | "Plan" >> beam.Create([job.shard_size])
-        | "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(files), AsList(bad_files), job.skip_bad_files, layout)
-        | "SpreadShards" >> beam.Reshuffle()
-        | "WriteShards" >> beam.Map(write_in_place, layout)
-    )  # ShardTask, then WrittenShard
+    bad_files = tuple(stage[BAD_FILES] for stage in stages) | "BadFiles" >> beam.Flatten()
+    tasks = pipeline | "Plan" >> beam.Create([job.shard_size])
+    tasks |= "PlanShards" >> beam.FlatMap(plan_unless_bad, AsList(files), AsList(bad_files), job.skip_bad_files, layout)
+    shards = _spread("Shards", tasks, layout) | "WriteShards" >> beam.Map(write_in_place, layout)
     tallies, samples = _sum_up([*stages, *marks, cells])
     given = map(AsList, (tallies, samples, files, shards, bad_files))
     end = pipeline | "Finish" >> beam.Create(["manifests"])
@@ -93,12 +89,9 @@ def _run_stages(pipeline: beam.Pipeline, job: Job, layout: Layout) -> list[Any]:
     """The outputs of each of the source's stages; between each two there is a shuffle."""
     functions, caps = job.source.stages(job.datasets), job.source.caps(job.datasets)
     names = [stage_name(number) for number in range(len(functions))]
-    work: Any = (
-        pipeline
-        | "TaskList" >> beam.Create([f"{layout.staging}/tasks"])  # a path: a graph must not grow with the files
-        | "Tasks" >> beam.FlatMap(read_tasks)
-        | "SpreadTasks" >> beam.Reshuffle()
-    )
+    # A path: a graph must not grow with the files.
+    tasks = pipeline | "TaskList" >> beam.Create([f"{layout.staging}/tasks"]) | "Tasks" >> beam.FlatMap(read_tasks)
+    work = _spread("Tasks", tasks, layout)
     stages: list[Any] = []
     for number, function in enumerate(functions):
         if number:
@@ -109,9 +102,14 @@ def _run_stages(pipeline: beam.Pipeline, job: Job, layout: Layout) -> list[Any]:
     return stages
 
 
+def _spread(label: str, elements: Any, layout: Layout) -> Any:
+    """The elements over all workers; where there is one, that costs time for nothing."""
+    return elements | f"Spread{label}" >> beam.Reshuffle() if layout.several_workers else elements
+
+
 def _shuffled(label: str, name: str, outputs: Sequence[Any], layout: Layout) -> Any:
     """(partition, blobs) of what the outputs hold under a name."""
-    shuffle = Shuffle(name, layout.rules.bits, layout.spills)
+    shuffle = Shuffle(name, layout.rules.bits, layout.spills, spread=layout.several_workers)
     return shuffle.chosen_from(outputs) | f"Shuffle{label}" >> shuffle
 
 
@@ -291,7 +289,10 @@ def _lay_out(
     inputs = {"files": len(files), "bytes": sum(file.bytes for file in files)}
     later = [stage_name(number) for number in range(1, len(job.source.stages(job.datasets)))]
     pieces = {stage_name(0): len(tasks)} | {name: 1 << rules.bits for name in (*later, CELLS)}
-    return Layout(staging, spills, rules, targets, inputs, pieces, eval_texts.content_hash if eval_texts else "")
+    several = workers != 1
+    return Layout(
+        staging, spills, several, rules, targets, inputs, pieces, eval_texts.content_hash if eval_texts else ""
+    )
 
 
 def _known_tasks(job: Job, targets: dict[str, Target]) -> Iterator[Task]:

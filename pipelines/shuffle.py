@@ -253,9 +253,9 @@ def _damaged(path: str) -> OSError:
 class Shuffle(beam.PTransform):
     """(partition, blob) of several stages → (partition, its blobs); where blobs are spilled, from names of spills."""
 
-    def __init__(self, stage: str, bits: int, spills: str | None) -> None:
+    def __init__(self, stage: str, bits: int, spills: str | None, *, spread: bool = True) -> None:
         super().__init__()
-        self._stage, self._bits, self._spills = stage, bits, spills
+        self._stage, self._bits, self._spills, self._spread = stage, bits, spills, spread
 
     def chosen_from(self, outputs: Iterable[Any]) -> tuple[Any, ...]:
         """What the shuffle takes of the outputs of stages."""
@@ -265,13 +265,10 @@ class Shuffle(beam.PTransform):
         flat: Any = chosen | beam.Flatten()
         if self._spills is None:
             return flat | beam.GroupByKey()
-        return (
-            flat.pipeline
-            | beam.Create([1 << self._bits])
-            | "Partitions" >> beam.FlatMap(_count_up)
-            | beam.Reshuffle()
-            | "Open" >> beam.Map(spilled_partition, self._spills, AsIter(flat), self._stage)
-        )
+        partitions = flat.pipeline | beam.Create([1 << self._bits]) | "Partitions" >> beam.FlatMap(_count_up)
+        if self._spread:
+            partitions |= beam.Reshuffle()
+        return partitions | "Open" >> beam.Map(spilled_partition, self._spills, AsIter(flat), self._stage)
 
 
 def _count_up(end: int) -> Iterator[int]:

@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,13 +212,17 @@ class RunStage(Work):
     def _outcomes(self, element: Task | tuple[int, Iterable[bytes]]) -> Iterator[Outcome]:
         function = self._plan.function
         if isinstance(element, Task):
-            for path in element.inputs:
-                yield from function(path, element.stripe, element.stripes) if self._plan.splittable else function(path)
-            return
+            if self._plan.splittable:
+                function = partial(function, stripe=element.stripe, stripes=element.stripes)
+            return chain.from_iterable(map(function, element.inputs))
         groups: dict[str, list[Any]] = {}
-        yield from gather(element[1], groups, self._plan.cap)
-        for group in groups.items():
-            yield from function(group)
+        beyond = gather(element[1], groups, self._plan.cap)  # fills the groups, so it comes first
+        return chain(beyond, chain.from_iterable(map(function, _items(groups))))
+
+
+def _items(groups: dict[str, list[Any]]) -> Iterator[tuple[str, list[Any]]]:
+    """The groups' items, asked for no sooner than the first is wanted."""
+    yield from groups.items()
 
 
 def _named(blobs: Iterable[Blob]) -> Iterator[Output]:

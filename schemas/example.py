@@ -113,11 +113,6 @@ _CLUSTER_FINGERPRINT, _PAIR_FINGERPRINT, _TEXT_FINGERPRINTS = (
 )
 
 
-def _put(out: list[bytes], header: _Header, value: bytes) -> None:
-    out.append(header[len(value)])
-    out.append(value)
-
-
 def _text_list(texts: tuple[str, ...]) -> bytes:
     encoded = [text.encode() for text in texts]
     return b"".join([b"\x0a" + varint(len(text)) + text for text in encoded])
@@ -131,23 +126,34 @@ def encode_pair(pair: Pair, fingerprints: Fingerprints, reason: str = "") -> byt
     `reason` says why a pair was set aside; it is a feature of rejects alone.
     Raises UnicodeEncodeError for a text with half a surrogate pair.
     """
-    out: list[bytes] = []  # features in protobuf's order of names, in which a longer name precedes its beginning
-    _put(out, _ANCHOR, pair.anchor.encode())
+    # Features in protobuf's order of names, in which a longer name precedes its beginning.
+    value = pair.anchor.encode()
+    out = [_ANCHOR[len(value)], value]
     if pair.cluster is not None:
-        _put(out, _CLUSTER_FINGERPRINT, _fingerprint_varint(fingerprints.cluster))
-        _put(out, _CLUSTER, pair.cluster.encode())
+        value = _fingerprint_varint(fingerprints.cluster)
+        out += (_CLUSTER_FINGERPRINT[len(value)], value)
+        value = pair.cluster.encode()
+        out += (_CLUSTER[len(value)], value)
     if pair.contexts:
-        _put(out, _CONTEXTS, _text_list(pair.contexts))
-    _put(out, _DATASET, pair.dataset.encode())
+        value = _text_list(pair.contexts)
+        out += (_CONTEXTS[len(value)], value)
+    value = pair.dataset.encode()
+    out += (_DATASET[len(value)], value)
     if pair.group:
-        _put(out, _GROUP, pair.group.encode())
+        value = pair.group.encode()
+        out += (_GROUP[len(value)], value)
     if pair.negatives:
-        _put(out, _NEGATIVES, _text_list(pair.negatives))
-    _put(out, _PAIR_FINGERPRINT, _fingerprint_varint(fingerprints.pair))
-    _put(out, _POSITIVE, pair.positive.encode())
+        value = _text_list(pair.negatives)
+        out += (_NEGATIVES[len(value)], value)
+    value = _fingerprint_varint(fingerprints.pair)
+    out += (_PAIR_FINGERPRINT[len(value)], value)
+    value = pair.positive.encode()
+    out += (_POSITIVE[len(value)], value)
     if reason:
-        _put(out, _REASON, reason.encode())
-    _put(out, _TEXT_FINGERPRINTS, b"".join(map(_fingerprint_varint, fingerprints.texts)))
+        value = reason.encode()
+        out += (_REASON[len(value)], value)
+    value = b"".join(map(_fingerprint_varint, fingerprints.texts))
+    out += (_TEXT_FINGERPRINTS[len(value)], value)
     features = b"".join(out)
     return b"\x0a" + varint(len(features)) + features
 
