@@ -164,7 +164,7 @@ def packages_named_in(pickled: bytes) -> set[str]:
 
 
 def graph_of(job: Job, folder: Path) -> beam_runner_api_pb2.Pipeline:
-    layout = preprocess._lay_out(job, [InputFile("gs://bucket/RC", 1)], job.targets(), str(folder), None)
+    layout = preprocess._lay_out(job, [InputFile("gs://bucket/RC", 1)], job.targets(), str(folder), None, None)
     pipeline = beam.Pipeline(options=job.beam)
     build(pipeline, job, layout)
     return pipeline.to_runner_api()  # type: ignore[return-value]
@@ -281,9 +281,9 @@ def test_a_runner_is_told_records_bytes_drops_and_times(dump, tmp_path, monkeypa
     results = []
 
     class Watched(beam.Pipeline):
-        def __exit__(self, *error):
-            super().__exit__(*error)
-            results.append(self.result)
+        def run(self, *arguments):
+            results.append(super().run(*arguments))
+            return results[-1]
 
     monkeypatch.setattr(beam, "Pipeline", Watched)
     manifest = reddit(tmp_path / "reddit", dump)

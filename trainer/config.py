@@ -54,8 +54,8 @@ class OptimizerConfig:
 class LossConfig:
     """The in-batch softmax."""
 
-    scale: float | None = None
-    """Similarities are multiplied by this before the softmax; None: 20 for cosines, 1 for dot products."""
+    scale: float = 20.0
+    """Similarities are multiplied by this before the softmax: 20 suits cosines, 1 dot products."""
     similarity: Similarity = "cosine"
     """`cosine`, or `dot`: the dot product of vectors that are not brought to unit length."""
     symmetric: bool = True
@@ -77,11 +77,11 @@ class LossConfig:
         object.__setattr__(self, "dimension_weights", tuple(self.dimension_weights))
         if self.similarity not in SIMILARITIES:
             raise ValueError(f"loss.similarity is {self.similarity!r}; expected {' or '.join(SIMILARITIES)}")
-        if not self.initial_scale > 0:
+        if not self.scale > 0:
             raise ValueError(f"loss.scale is {self.scale}; expected more than 0")
-        if self.learn_scale and not 0 < self.min_scale <= self.initial_scale <= self.max_scale:
+        if self.learn_scale and not 0 < self.min_scale <= self.scale <= self.max_scale:
             raise ValueError(
-                f"loss.scale is {self.initial_scale}; expected a number from loss.min_scale {self.min_scale} "
+                f"loss.scale is {self.scale}; expected a number from loss.min_scale {self.min_scale} "
                 f"to loss.max_scale {self.max_scale}, and these above 0"
             )
         if len(set(self.dimensions)) < len(self.dimensions) or any(d < 1 for d in self.dimensions):
@@ -91,11 +91,6 @@ class LossConfig:
                 f"loss.dimension_weights has {len(self.dimension_weights)} numbers; "
                 f"expected one for each of the {len(self.dimensions)} loss.dimensions"
             )
-
-    @property
-    def initial_scale(self) -> float:
-        """What similarities are multiplied by, at first if it is learnt."""
-        return self.scale if self.scale is not None else 20.0 if self.similarity == "cosine" else 1.0
 
     @property
     def weighted_dimensions(self) -> tuple[tuple[int, float], ...]:

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
 from schemas.batch import Batch
-from trainer.config import TrainConfig
+from trainer.config import LossConfig, TrainConfig
 from trainer.encoders.transformer import Encoder
 from trainer.loss import contrastive_loss
 from trainer.mesh import DATA, one_device_mesh
@@ -25,6 +25,8 @@ from trainer.pooling import Pooling, normalize, pool, present_texts
 KEY_IMPLEMENTATION = "threefry2x32"  # named, so that no global setting of JAX changes a run
 
 Params = dict[str, Any]
+Trained = tuple[Params, jax.Array | None]
+"""What the optimizer changes: the encoder's params and the loss's log scale, None where that is not learnt."""
 Metrics = dict[str, jax.Array]
 
 
@@ -56,12 +58,12 @@ def init_state(encoder: Encoder, config: TrainConfig) -> tuple[nnx.GraphDef, Tra
     """
     graphdef, variables = nnx.split(encoder)
     params = jax.tree.map(jnp.copy, nnx.to_pure_dict(variables))
-    log_scale = jnp.log(jnp.float32(config.loss.initial_scale)) if config.loss.learn_scale else None
+    log_scale = jnp.log(jnp.float32(config.loss.scale)) if config.loss.learn_scale else None
     root = jax.random.key(config.seed, impl=KEY_IMPLEMENTATION)
     return graphdef, TrainState(
         params=params,
         log_scale=log_scale,
-        opt_state=make_optimizer(config).init((params, log_scale)),
+        opt_state=make_optimizer(config).init(cast(Any, (params, log_scale))),
         step=jnp.zeros((), jnp.int32),
         root_key=jax.random.key_data(root),
     )
@@ -157,7 +159,7 @@ def _in_micro_batches(function: Callable[..., Any], size: int, arguments: tuple[
 
 
 def batch_loss(
-    trained: tuple[Params, jax.Array | None],
+    trained: Trained,
     batch: Batch,
     key: jax.Array | None,
     *,
@@ -188,7 +190,7 @@ def batch_loss(
         present,
         jnp.reshape(batch.fingerprints, (size, slots, 2)),
         jnp.reshape(batch.clusters, (size, 2)),
-        scale=options.initial_scale if log_scale is None else jnp.exp(log_scale),
+        scale=options.scale if log_scale is None else jnp.exp(log_scale),
         similarity=options.similarity,
         symmetric=options.symmetric,
         mask_false_negatives=options.mask_false_negatives,
@@ -217,18 +219,30 @@ def train_step(
     loss_of = functools.partial(batch_loss, graphdef=graphdef, config=config, pooling=pooling, mesh=mesh)
     trained = (state.params, state.log_scale)
     (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained, batch, key)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+    (params, log_scale), opt_state = _update(optimizer, gradients, state.opt_state, trained, config.loss)
     metrics |= {
         "loss": loss,
         "gradient_norm": optax.tree.norm(gradients),
         "learning_rate": learning_rate(config, state.step),
     }
-    params, log_scale = optax.apply_updates(trained, updates)  # pyright: ignore[reportAssignmentType]
-    if log_scale is not None:
+    if state.log_scale is not None:
         metrics["scale"] = jnp.exp(state.log_scale)
-        # The parameter is clamped, not what is made of it: beyond the bound it would have no gradient to come back by.
-        log_scale = jnp.clip(log_scale, math.log(config.loss.min_scale), math.log(config.loss.max_scale))
     return TrainState(params, log_scale, opt_state, state.step + 1, state.root_key), metrics
+
+
+def _update(
+    optimizer: optax.GradientTransformation,
+    gradients: Trained,
+    opt_state: optax.OptState,
+    trained: Trained,
+    options: LossConfig,
+) -> tuple[Trained, optax.OptState]:
+    updates, opt_state = optimizer.update(cast(Any, gradients), opt_state, cast(Any, trained))
+    params, log_scale = cast(Trained, optax.apply_updates(cast(Any, trained), updates))
+    if log_scale is not None:
+        # The parameter is clamped, not what is made of it: beyond a bound it would have no gradient to come back by.
+        log_scale = jnp.clip(log_scale, math.log(options.min_scale), math.log(options.max_scale))
+    return (params, log_scale), opt_state
 
 
 def jit_train_step(

@@ -123,7 +123,7 @@ def test_gradients_are_summed_over_devices_outside_the_loop_over_micro_batches()
     compiled = jax.jit(jax.grad(loss_of, has_aux=True)).lower(
         replicate((state.params, state.log_scale), mesh), shard_batch(eight_packs(0), mesh), jax.random.key(0)
     )
-    parts = computations(compiled.compile().as_text())
+    parts = computations(compiled.compile().as_text() or "")
     inside = called_by_loops(parts)
     summing = {name for name, body in parts.items() if re.search(r"= .*\ball-reduce(-start)?\(", body)}
     assert any("dot(" in parts[name] or "custom-call" in parts[name] for name in inside), "layers run in the loop"
@@ -148,9 +148,9 @@ def test_a_batch_of_4096_pairs_trains_in_the_memory_of_a_micro_batch():
             return jax.vjp(lambda params: vectors_of(params, batch), params)[1](cotangents)
 
         vectors = jax.eval_shape(vectors_of, state.params, batch)
-        compiled = jax.jit(gradients).lower(state.params, batch, vectors).compile()
-        used[name] = compiled.memory_analysis().temp_size_in_bytes
-    tokens = batch_bytes = 3 * 4 * 4096 * 2 * 16
-    assert tokens == batch_bytes
-    assert used["cached"] < 1.5 * used["alone"] + 2 * batch_bytes
+        memory = jax.jit(gradients).lower(state.params, batch, vectors).compile().memory_analysis()
+        assert memory is not None
+        used[name] = memory.temp_size_in_bytes
+    vectors_and_tokens = 4096 * 2 * 4 * (16 + 3 * 16)
+    assert used["cached"] < 1.25 * used["alone"] + 2 * vectors_and_tokens
     assert used["cached"] < used["whole"] / 16

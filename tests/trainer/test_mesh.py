@@ -6,7 +6,17 @@ import pytest
 from batches import make_batch, random_pairs
 from jax.sharding import AxisType
 
-from trainer.mesh import COORDINATOR, HOST, HOSTS, any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
+from trainer.mesh import (
+    COORDINATOR,
+    HOST,
+    HOSTS,
+    any_host,
+    check_divides,
+    join_hosts,
+    make_mesh,
+    replicate,
+    shard_batch,
+)
 
 PAIRS = random_pairs(32, slots=2)
 

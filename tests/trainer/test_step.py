@@ -67,7 +67,9 @@ def steps(state, batch, count, graphdef, options, mesh=None):
 def test_five_steps_on_eight_devices_end_where_five_on_one_do():
     mesh = make_mesh()
     graphdef, state = init_state(tiny(dropout=0.3), config())
-    spread, spread_history = steps(replicate(state, mesh), shard_batch(eight_packs(), mesh), 5, graphdef, config(), mesh)
+    spread, spread_history = steps(
+        replicate(state, mesh), shard_batch(eight_packs(), mesh), 5, graphdef, config(), mesh
+    )
     state, history = steps(state, eight_packs(), 5, graphdef, config())
     assert int(spread.step) == int(state.step) == 5
     for left, right in zip(spread_history, history, strict=True):
@@ -118,7 +120,9 @@ def test_a_step_uses_the_key_of_its_own_number():
     batch = eight_packs()
     root = jax.random.key(config().seed)
     expected = [
-        compiled_loss((state.params, None), batch, jax.random.fold_in(root, step), graphdef=graphdef, config=config())[0]
+        compiled_loss((state.params, None), batch, jax.random.fold_in(root, step), graphdef=graphdef, config=config())[
+            0
+        ]
         for step in range(2)  # the rate of step 0 is 0: both see the same parameters
     ]
     _, history = steps(state, batch, 2, graphdef, config())
@@ -228,9 +232,10 @@ def test_a_learnt_scale_starts_at_the_configs_and_is_trained_without_decay():
     assert abs(float(history[1]["scale"]) - 5) > 0.1
     assert state.log_scale is not None and float(jnp.exp(state.log_scale)) != float(history[1]["scale"])
     optimizer = make_optimizer(config(optimizer=OptimizerConfig(learning_rate=0.1, warmup_steps=0, weight_decay=0.5)))
-    trained = ({"kernel": jnp.ones((2, 2))}, jnp.ones(()))
-    (_, change), _ = optimizer.update(jax.tree.map(jnp.zeros_like, trained), optimizer.init(trained), trained)
-    assert float(change) == 0
+    trained: Any = ({"kernel": jnp.ones((2, 2))}, jnp.ones(()))
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, trained), optimizer.init(trained), trained)
+    decay, scale_decay = jax.tree.leaves(updates)
+    assert float(jnp.abs(decay).min()) > 0 and float(scale_decay) == 0
 
 
 @pytest.mark.parametrize("bound", [{"min_scale": 4.99}, {"max_scale": 5.01}])
@@ -240,9 +245,9 @@ def test_a_learnt_scale_stays_within_its_bounds_and_can_come_back(bound):
     state, history = steps(state, eight_packs(), 3, graphdef, options)
     low, high = options.loss.min_scale, options.loss.max_scale
     assert all(low * 0.9999 <= float(metrics["scale"]) <= high * 1.0001 for metrics in history)
-    gradients = jax.grad(lambda trained: batch_loss(trained, eight_packs(), None, graphdef=graphdef, config=options)[0])(
-        (state.params, jnp.log(jnp.float32(high)))
-    )
+    gradients = jax.grad(
+        lambda trained: batch_loss(trained, eight_packs(), None, graphdef=graphdef, config=options)[0]
+    )((state.params, jnp.log(jnp.float32(high))))
     assert float(gradients[1]) != 0
 
 
@@ -290,12 +295,6 @@ def test_a_state_is_donated():
 def test_a_loss_that_cannot_be_is_refused_in_one_line(fields, message):
     with pytest.raises(ValueError, match=message):
         LossConfig(**fields)
-
-
-def test_the_scale_is_twenty_for_cosines_and_one_for_dot_products_unless_it_is_said():
-    assert LossConfig().initial_scale == 20
-    assert LossConfig(similarity="dot").initial_scale == 1
-    assert LossConfig(similarity="dot", scale=0.5).initial_scale == 0.5
 
 
 def test_a_config_of_a_loss_survives_json():
