@@ -53,7 +53,7 @@ def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, s
         for name in TOKENIZER_FILES:
             if (base / name).is_file():
                 shutil.copy(base / name, made / name)
-        _write_head(made, base, encoder.config.hidden_size)
+        _write_head(made, base, encoder.config.hidden_size, similarity=config.loss.similarity)
         write_card(
             made,
             config=config,
@@ -67,14 +67,16 @@ def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, s
     return int(state.step)
 
 
-def _write_head(folder: Path, base: Path, dimensions: int) -> None:
-    """What stands on the transformer: pooling, then unit length, as sentence-transformers writes them."""
+def _write_head(folder: Path, base: Path, dimensions: int, *, similarity: str) -> None:
+    """What stands on the transformer, as sentence-transformers writes it: pooling, and unit length unless the loss saw
+    dot products."""
     pooling, _ = read_head(base)
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    if similarity == "cosine":
+        kinds.append(("2_Normalize", "Normalize"))
     modules = [
         {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for index, (path, kind) in enumerate(
-            [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-        )
+        for index, (path, kind) in enumerate(kinds)
     ]
     documents = {
         "modules.json": modules,
@@ -83,7 +85,7 @@ def _write_head(folder: Path, base: Path, dimensions: int) -> None:
             "__version__": {},
             "prompts": {},
             "default_prompt_name": None,
-            "similarity_fn_name": "cosine",
+            "similarity_fn_name": similarity,
         },
         "1_Pooling/config.json": {
             "word_embedding_dimension": dimensions,
@@ -100,4 +102,5 @@ def _write_head(folder: Path, base: Path, dimensions: int) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n")
-    (folder / "2_Normalize").mkdir(exist_ok=True)
+    for path, _ in kinds:
+        (folder / path).mkdir(exist_ok=True)

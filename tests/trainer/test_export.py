@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,7 @@ def test_the_card_says_what_it_was_trained_on_and_takes_scores(run: tuple[TrainC
     encoder = tmp_path / "encoder"
     export(config, folder, encoder)
     card = (encoder / "README.md").read_text()
-    assert "| a | text → text | 200 | 2 | 66.7% |" in card
+    assert "| a | text → text | 200 | 66.7% |" in card
     assert "Not evaluated yet" in card
     row = {"mrr@10": 0.5, "ndcg@10": 0.6, "recall@10": 0.75, "queries": 20, "candidates": 20}
     for _ in range(2):  # the second time replaces the first
@@ -79,3 +81,18 @@ def test_a_card_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no scores section"):
         put_scores(tmp_path, {})
     assert (tmp_path / "README.md").read_text() == "# mine"
+
+
+@pytest.mark.parametrize(("similarity", "last"), [("cosine", "2_Normalize"), ("dot", "1_Pooling")])
+def test_an_encoder_of_dot_products_is_not_brought_to_unit_length(
+    run: tuple[TrainConfig, Path], tmp_path: Path, similarity: str, last: str
+) -> None:
+    config, folder = run
+    changed = dataclasses.replace(config, loss=dataclasses.replace(config.loss, similarity=similarity))
+    export(changed, folder, tmp_path / "encoder")
+    modules = json.loads((tmp_path / "encoder" / "modules.json").read_text())
+    assert modules[-1]["path"] == last
+    said = json.loads((tmp_path / "encoder" / "config_sentence_transformers.json").read_text())
+    assert said["similarity_fn_name"] == similarity
+    lengths = np.linalg.norm(TextEncoder.open(tmp_path / "encoder").encode(TEXTS), axis=1)
+    assert np.allclose(lengths, 1, atol=1e-5) == (similarity == "cosine")
