@@ -5,7 +5,14 @@ import sys
 import time
 from pathlib import Path
 
-_CHILD = "import os; from pipelines.worker import end_with; print(os.getpid(), flush=True); end_with(os.getppid())"
+_CHILD = """
+import os
+from pipelines.worker import end_with
+
+job = os.getppid()
+print(os.getpid(), flush=True)
+end_with(job)
+"""
 _JOB = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {_CHILD!r}])"
 
 
