@@ -1,7 +1,8 @@
-"""The Reddit job on generated dumps, against the same rules in plain Python without Beam.
+"""The Reddit job on generated dumps, against the original's job on the same runner, and against no Beam at all.
 
-The plain loop reads, groups, pairs, filters and frames records; it does no dedup, no global shuffle, no
-sidecars and no manifest, and holds everything in memory. It is the floor of what Python can do.
+The original's job is `benchmarks/per_comment_job.py`. The plain loop reads, groups, pairs, filters and frames
+records; it does no dedup, no global shuffle, no sidecars and no manifest, and holds everything in memory.
+It is the floor of what Python can do.
 `python -m benchmarks.preprocess 4000000` measures a larger dump.
 """
 
@@ -19,11 +20,12 @@ from typing import Any
 import orjson
 import zstandard
 
+from benchmarks.per_comment_job import run_per_comment
 from benchmarks.row import Row
 from pipelines.job import Job
 from pipelines.preprocess import run
 from pipelines.sources.reddit import Reddit, comment_from_row, pair_thread
-from schemas.example import encode_pair
+from schemas.example import encode_pairs
 from schemas.pair import Pair, fingerprint
 from schemas.shards import frame
 
@@ -42,8 +44,10 @@ def measure(comments: int = COMMENTS) -> list[Row]:
         one = _seconds(lambda: run(Job(Reddit(), (str(dump),), str(Path(scratch, "one")))))
         two = _seconds(lambda: run(Job(Reddit(), (str(dump),), str(Path(scratch, "two")), workers=2)))
         plain = _seconds(lambda: plain_python(dump))
+        original = _seconds(lambda: run_per_comment(small, Path(scratch, "per-comment")))
     rate, unit = comments / one, "comments/s"
     return [
+        Row("reddit job, one process", rate, "the original's job", comments / 10 / original, unit),
         Row("reddit job, one process", rate, "plain Python, no Beam", comments / plain, unit),
         Row("reddit job, two processes", comments / two, "one process", rate, unit),
         Row(f"reddit job, {comments:,} comments", rate, f"{comments // 10:,} comments", comments / 10 / tenth, unit),
@@ -80,12 +84,12 @@ def plain_python(dump: Path) -> int:
         for line in file.read().split(b"\n"):  # type: ignore[union-attr]
             if line and isinstance(parsed := comment_from_row(orjson.loads(line)), tuple):
                 threads[parsed[0]].append(parsed[1])
-    written = 0
-    for thread in threads.items():
-        for pair in pair_thread(thread, "reddit", Reddit()):
-            if isinstance(pair, Pair):
-                written += len(frame(encode_pair(pair, fingerprint(pair))))
-    return written
+    rules = Reddit()
+    pairs = [
+        pair for thread in threads.items() for pair in pair_thread(thread, "reddit", rules) if isinstance(pair, Pair)
+    ]
+    records = encode_pairs(pairs, [fingerprint(pair) for pair in pairs], [""] * len(pairs))
+    return sum(len(frame(record)) for record in records)
 
 
 if __name__ == "__main__":

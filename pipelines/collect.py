@@ -17,17 +17,18 @@ from pipelines.funnel import Drop
 from pipelines.hot_texts import TEXTS, smallest_keys
 from pipelines.near_duplicates import Members, Signer
 from pipelines.shuffle import Blob, places_by_prefix
-from schemas.example import encode_pair
+from schemas.example import encode_pairs
 from schemas.pair import TEST, Pair, fingerprint, shuffle_keys, split_of
 from schemas.shards import frame
 
 CELLS, BANDS, TEST_TEXTS = "cells", "bands", "test_texts"
 """Names of the shuffles that pairs go into, with TEXTS."""
 FULL_BYTES = 16 << 20
-CHECKED_AT_ONCE = 512
+SETTLED_AT_ONCE = 512
 _ENTRY_BYTES = 300
 """What an entry takes in memory beside its record."""
 _RANK_OF = {split: rank for rank, split in enumerate(RANKS)}
+_REJECT = RANKS.index(REJECTS)
 PAIR_SHUFFLES = (CELLS, BANDS, TEXTS, TEST_TEXTS)
 
 
@@ -82,9 +83,15 @@ class PairCollector:
     def __init__(self, rules: PairRules) -> None:
         self._rules = rules
         self._columns: defaultdict[str, _Columns] = defaultdict(_Columns)
-        self._to_check: list[Pair] = []
+        self._waiting: list[Pair] = []
+        self._waiting_rejects: list[tuple[Pair, str]] = []
         self._keep_texts = rules.max_per_text is not None or rules.drop_train_texts_in_test
         self._bytes = 0
+
+    @property
+    def must_settle(self) -> bool:
+        """Whether `settle` should be called: many pairs at once take much less time than one after the other."""
+        return len(self._waiting) >= SETTLED_AT_ONCE or len(self._waiting_rejects) >= SETTLED_AT_ONCE
 
     @property
     def is_full(self) -> bool:
@@ -92,55 +99,53 @@ class PairCollector:
 
     def add(self, pair: Pair) -> Drop | None:
         """Take a pair, or say why it goes."""
-        rules = self._rules
-        for keep_or_reason in rules.filters:
+        for keep_or_reason in self._rules.filters:
             if reason := keep_or_reason(pair):
                 return dropped(pair, "filter", reason)
-        if rules.eval_texts:
-            self._to_check.append(pair)
-        else:
-            self._put(pair, _RANK_OF[split_of(pair, rules.test_fraction)])
+        self._waiting.append(pair)
         return None
-
-    @property
-    def must_check(self) -> bool:
-        """Whether `check` should be called: many pairs at once are looked up much faster than one."""
-        return len(self._to_check) >= CHECKED_AT_ONCE
-
-    def check(self) -> Iterator[Drop]:
-        """Decontaminate what was added since the last check; those that go."""
-        if self._to_check:
-            assert self._rules.eval_texts
-            hits = _eval_texts(self._rules.eval_texts).hits_many(self._to_check)
-            for pair, sets in zip(self._to_check, hits, strict=True):
-                if sets:
-                    yield dropped(pair, "decontaminate", "+".join(sets))
-                else:
-                    self._put(pair, _RANK_OF[split_of(pair, self._rules.test_fraction)])
-            self._to_check.clear()
 
     def add_reject(self, drop: Drop) -> None:
         """Keep aside what was dropped, with its reason."""
         group, anchor, *others = (text.encode(errors="replace").decode() for text in (drop.group, *drop.texts))
         pair = Pair(drop.dataset, anchor, others[0] if others else "", tuple(others[1:]), group=group)
-        self._put(pair, RANKS.index(REJECTS), f"{drop.stage}/{drop.reason}")
+        self._waiting_rejects.append((pair, f"{drop.stage}/{drop.reason}"))
 
-    def _put(self, pair: Pair, rank: int, reason: str = "") -> None:
-        prints = fingerprint(pair)
-        framed = frame(encode_pair(pair, prints, reason))
-        columns = self._columns[pair.dataset]
-        columns.fingerprints.append(prints.pair)
-        columns.ranks.append(rank)
-        columns.characters.append((len(pair.anchor), len(pair.positive)))
-        columns.framed.append(framed)
-        self._bytes += len(framed) + _ENTRY_BYTES
-        if self._keep_texts:
-            columns.texts.append(prints.texts)
-        if self._rules.signer and not reason:
-            columns.pairs.append(pair)
+    def settle(self) -> list[Drop]:
+        """Decontaminate what was added since the last call, and make records of it; those that go."""
+        pairs, self._waiting = self._waiting, []
+        drops: list[Drop] = []
+        if self._rules.eval_texts and pairs:
+            hits = _eval_texts(self._rules.eval_texts).hits_many(pairs)
+            found = list(zip(pairs, hits, strict=True))
+            drops = [dropped(pair, "decontaminate", "+".join(sets)) for pair, sets in found if sets]
+            pairs = [pair for pair, sets in found if not sets]
+        self._put(pairs, [_RANK_OF[split_of(pair, self._rules.test_fraction)] for pair in pairs], [""] * len(pairs))
+        self._settle_rejects()
+        return drops
+
+    def _settle_rejects(self) -> None:
+        rejects, self._waiting_rejects = self._waiting_rejects, []
+        self._put([pair for pair, _ in rejects], [_REJECT] * len(rejects), [reason for _, reason in rejects])
+
+    def _put(self, pairs: list[Pair], ranks: list[int], reasons: list[str]) -> None:
+        prints = list(map(fingerprint, pairs))
+        for pair, of_pair, rank, record in zip(pairs, prints, ranks, encode_pairs(pairs, prints, reasons), strict=True):
+            columns = self._columns[pair.dataset]
+            columns.fingerprints.append(of_pair.pair)
+            columns.ranks.append(rank)
+            columns.characters.append((len(pair.anchor), len(pair.positive)))
+            columns.framed.append(framed := frame(record))
+            self._bytes += len(framed) + _ENTRY_BYTES
+            if self._keep_texts:
+                columns.texts.append(of_pair.texts)
+            if self._rules.signer and rank != _REJECT:
+                columns.pairs.append(pair)
 
     def flush(self) -> Iterator[Blob]:
-        """All that was taken, as blobs of cells; and what other shuffles must know of it."""
+        """All that was settled, and the rejects, as blobs of cells; and what other shuffles must know of it."""
+        assert not self._waiting, "settle first: what goes must be counted"
+        self._settle_rejects()
         for dataset, columns in self._columns.items():
             entries = columns.to_entries(self._rules.seed)._replace(dataset=dataset)
             for cell, places in places_by_prefix(entries.keys, self._rules.bits):
@@ -178,7 +183,7 @@ def _eval_texts(path: str) -> EvalTexts:
 
 def _band_blobs(signer: Signer, pairs: list[Pair], entries: Entries, bits: int) -> Iterator[Blob]:
     """The signatures of the pairs, by a prefix of their bands."""
-    signed = entries.ranks != RANKS.index(REJECTS)
+    signed = entries.ranks != _REJECT
     members = Members.of(signer.sign(pairs), entries.keys[signed], entries.ranks[signed])
     head = orjson.dumps(entries.dataset) + b"\n"
     for partition, data in members.partitions(bits):

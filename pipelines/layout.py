@@ -107,8 +107,9 @@ def _stripes(file: InputFile, files: int, workers: int | None) -> int:
         return 1 if file.path.endswith(_SLOW) else min(MAX_STRIPES, max(1, file.bytes // (2 * STRIPE_BYTES)))
     if file.bytes < 1 << 20:
         return 1
-    # Twice as many tasks as workers, so that they end at about the same time.
-    return min(MAX_STRIPES, -(-2 * workers // files))
+    # The stripes of one file are equally long; of several files, more tasks than workers end at about the same time.
+    tasks = workers if files == 1 else 2 * workers
+    return min(MAX_STRIPES, max(-(-tasks // files), file.bytes // (2 * STRIPE_BYTES)))
 
 
 def write_tasks(path: str, tasks: Iterable[Task]) -> None:

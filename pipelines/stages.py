@@ -183,10 +183,6 @@ class RunStage(Work):
                 case Pair():
                     if (dropped := collector.add(outcome)) is not None:
                         drop(dropped)
-                    if collector.must_check:
-                        list(map(drop, collector.check()))
-                    if collector.is_full:
-                        yield from _named(collector.flush())
                 case Drop():
                     drop(outcome)
                 case Keyed(key, value, stage):
@@ -204,7 +200,11 @@ class RunStage(Work):
                     tallies.come_from(outcome)
                 case BadFile(message):
                     yield BAD_FILES, message
-        list(map(drop, collector.check()))
+            if collector.must_settle:
+                list(map(drop, collector.settle()))
+                if collector.is_full:
+                    yield from _named(collector.flush())
+        list(map(drop, collector.settle()))
         yield from _named(outbox.flush())
         yield from _named(collector.flush())
         yield from data_of(tallies)

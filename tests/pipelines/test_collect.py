@@ -56,7 +56,9 @@ def test_every_pair_goes_to_the_cell_of_its_key_however_it_is_flushed(pairs, flu
     for number, pair in enumerate(pairs):
         assert collector.add(pair) is None
         if number in flushes:
+            assert collector.settle() == []
             blobs += collector.flush()
+    assert collector.settle() == []
     blobs += collector.flush()
     found = entries_in(blobs)
     assert Counter(decode_pair(record)[0] for *_, record in found) == Counter(pairs)
@@ -82,6 +84,7 @@ def test_the_first_reason_counts_and_comes_with_what_can_be_kept():
     )
     assert collector.add(Pair("d", "x", "c")) == Drop("d", "filter", "has_c", 1, ("x", "c"))
     assert collector.add(Pair("d", "x", "a")) is None
+    assert collector.settle() == []
     assert [decode_pair(record)[0].positive for *_, record in entries_in(list(collector.flush()))] == ["a"]
 
 
@@ -102,17 +105,17 @@ def test_what_is_set_aside_keeps_texts_group_and_reason_even_if_it_is_no_unicode
 
 
 def test_pairs_are_decontaminated_many_at_once_and_none_is_forgotten(tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, "CHECKED_AT_ONCE", 7)
+    monkeypatch.setattr(collect, "SETTLED_AT_ONCE", 7)
     (tmp_path / "set.txt").write_text("\n".join(f"a sentence of the test number {n}" for n in range(30)))
     load_eval_texts((str(tmp_path / "set.txt"),), ngram=0).save(str(tmp_path / "eval.npz"))
     collector = PairCollector(replace(RULES, eval_texts=str(tmp_path / "eval.npz")))
     drops: list[Drop] = []
     for number in range(60):
         assert collector.add(Pair("d", "question", f"a sentence of the test number {number}")) is None
-        assert collector.must_check == (number % 7 == 6)
-        if collector.must_check:
-            drops += collector.check()
-    drops += collector.check()
+        assert collector.must_settle == (number % 7 == 6)
+        if collector.must_settle:
+            drops += collector.settle()
+    drops += collector.settle()
     assert [drop[1:3] for drop in drops] == [("decontaminate", "set")] * 30
     left = [decode_pair(record)[0].positive for *_, record in entries_in(list(collector.flush()))]
     assert sorted(left) == sorted(f"a sentence of the test number {n}" for n in range(30, 60))
@@ -122,8 +125,10 @@ def test_a_collector_is_full_when_its_records_are(monkeypatch):
     monkeypatch.setattr(collect, "FULL_BYTES", 1500)
     collector = PairCollector(RULES)
     collector.add(Pair("d", "x" * 1000, "y"))
+    collector.settle()
     assert not collector.is_full
     collector.add(Pair("d", "x", "y"))
+    collector.settle()
     assert collector.is_full
     list(collector.flush())
     assert not collector.is_full
@@ -144,6 +149,7 @@ def test_other_shuffles_are_fed_where_rules_need_them_and_never_with_rejects(cha
     collector = PairCollector(rules)
     for number in range(20):
         collector.add(Pair("d", f"anchor {number}", f"positive {number}"))
+    collector.settle()
     assert {blob.stage for blob in collector.flush()} == stages
     collector.add_reject(Drop("d", "filter", "why", texts=("anchor", "positive")))
     fed = [blob for blob in collector.flush() if blob.stage != CELLS]
@@ -155,6 +161,7 @@ def test_texts_of_the_test_split_are_sent_once_each():
     pairs = [Pair("d", "the same anchor", f"positive {n}", group=str(n)) for n in range(30)]
     for pair in pairs:
         collector.add(pair)
+    collector.settle()
     (blob,) = [blob for blob in collector.flush() if blob.stage == TEST_TEXTS]
     expected = {text for pair in pairs if split_of(pair, 0.3) == "test" for text in fingerprint(pair).texts}
     assert np.frombuffer(blob.data, "<u8").tolist() == sorted(expected) and len(expected) > 3

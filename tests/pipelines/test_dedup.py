@@ -36,6 +36,7 @@ def entries_of(pairs: list[Pair], *, seed: int = 0, fraction: float = 0.1, rejec
         assert collector.add(pair) is None
     for reject in rejects:
         collector.add_reject(reject)
+    collector.settle()
     found = [from_blob(blob.data) for blob in collector.flush()]
     return join([item for item in found if isinstance(item, Entries)])
 

@@ -67,7 +67,7 @@ def test_tasks_read_every_file_once_whole_or_in_all_its_stripes(files, workers, 
 
 def test_one_big_file_has_work_for_all_workers():
     tasks = list(plan_tasks([InputFile("a", 1 << 30)], workers=3, splittable=True))
-    assert tasks == [Task(n, ("a",), n, 6) for n in range(6)]
+    assert tasks == [Task(n, ("a",), n, 4) for n in range(4)]
     assert list(plan_tasks([InputFile("a", 1 << 30)], workers=3, splittable=False)) == [Task(0, ("a",))]
 
 

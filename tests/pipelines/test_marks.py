@@ -53,6 +53,7 @@ def test_near_duplicates_are_marked_in_their_own_dataset_and_a_partition_may_hav
     for pair in pairs:
         collector.add(pair)
     partitions: defaultdict[int, list[bytes]] = defaultdict(list)
+    collector.settle()
     for blob in collector.flush():
         if blob.stage == BANDS:
             partitions[blob.partition].append(blob.data)

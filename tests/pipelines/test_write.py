@@ -123,6 +123,7 @@ def make_blobs(pairs: list[Pair], rules: PairRules = RULES) -> list[bytes]:
     for pair in pairs:
         collector = PairCollector(rules)
         assert collector.add(pair) is None
+        collector.settle()
         blobs += [blob.data for blob in collector.flush()]
     return blobs
 
