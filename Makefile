@@ -1,4 +1,4 @@
-# make setup | preprocess | train | evaluate | test | test-interop | lint | bench
+# make setup | preprocess | train | evaluate | test | test-interop | lint | bench | bench-peers
 # Everything runs in .venv, which `make setup` makes; every other target sets it up first.
 
 PYTHON ?= python3
@@ -90,10 +90,21 @@ lint: dev
 bench: $(VENV)/.ready-bench
 	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.run $(ARGS)
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+# Loaders of other projects on the same mixture. One needs older libraries than ours, and torchvision: several GB.
+bench-peers: $(VENV)/.ready-bench $(VENV)-peers/.ready
+	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.run peers
 
-.PHONY: setup dev interop gcp preprocess preprocess-usage wheel train evaluate test test-interop lint bench clean constraints
+$(VENV)-peers/.ready: $(VENV)/.ready
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check torch torchvision
+	$(BIN)/uv pip install --quiet --python $(VENV)-peers/bin/python $(PIP_ARGS) \
+	  'datasets>=5' 'grain>=0.2.18' array-record 'mosaicml-streaming>=0.13' 'webdataset>=1'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-peers build dist *.egg-info
+
+.PHONY: setup dev interop gcp preprocess preprocess-usage wheel train evaluate test test-interop lint bench bench-peers clean constraints
 
 # Pin anew, for every interpreter, what the bounds in pyproject.toml allow today. torch is pinned by hand below,
 # since its CPU and CUDA builds bring different packages.

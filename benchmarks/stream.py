@@ -49,12 +49,12 @@ def measure() -> list[Row]:
     pairs = make_pairs(tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         texts, tokens = write_datasets(Path(folder), pairs, tokenizer)
-        plan = _plan(texts)
+        plan = plan_of(texts)
         batches = _batches_of_texts(plan, STEPS["texts"])
         from_tokens, tensorflow, from_texts, alone, peer = _best(
-            lambda: _stream(_plan(tokens), packing, STEPS["tokens"]),
+            lambda: read_batches(plan_of(tokens), packing, STEPS["tokens"]),
             lambda: _parse_front_to_back(tokens, STEPS["tokens"]),
-            lambda: _stream(plan, packing, STEPS["texts"]),
+            lambda: read_batches(plan, packing, STEPS["texts"]),
             lambda: _tokenize(tokenizer, batches),
             _sentence_transformers(encoder, pairs, STEPS["peer"]),
         )
@@ -77,12 +77,14 @@ def _best(*works: Callable[[], int]) -> list[float]:
     return best
 
 
-def _plan(data: Path) -> BatchPlan:
+def plan_of(data: Path) -> BatchPlan:
+    """The mixture of `DATASETS`, each weighing its size."""
     entries = tuple(MixtureEntry(name, weight) for name, weight in DATASETS.items())
     return plan_batches(Mixture(entries, 0, BatchPolicy(BATCH, 2)), data)
 
 
-def _stream(plan: BatchPlan, packing: Packing, steps: int) -> int:
+def read_batches(plan: BatchPlan, packing: Packing, steps: int) -> int:
+    """Pairs of that many packed batches."""
     from reader.stream import stream_batches
 
     return sum(batch.size for batch in stream_batches(plan, 0, steps, packing))
