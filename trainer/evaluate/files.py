@@ -1,0 +1,104 @@
+"""Evaluation files as users have them: compressed or not, with or without a byte order mark, any line ends."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def open_text(path: Path) -> IO[str]:
+    """A file as UTF-8 text, decompressed by its ending; what is not UTF-8 becomes U+FFFD, line ends become \\n.
+
+    Reading raises OSError, or EOFError for a compressed file that ends too early: `lines` turns both into one line.
+    """
+    opener = OPENERS.get(path.suffix, open)
+    return opener(path, "rt", encoding="utf-8-sig", errors="replace", newline=None)
+
+
+def read_text(path: Path) -> str:
+    """The whole text of a file. Raises OSError or ValueError, in one line, when it cannot be read."""
+    return "".join(lines(path))
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a file with their \\n. Raises OSError or ValueError, in one line, when it cannot be read."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; expected an evaluation file")
+    try:
+        with open_text(path) as file:
+            yield from file
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: the compressed file is damaged ({error}); fetch it again") from None
+
+
+def stem(path: Path) -> str:
+    """A file's or folder's name without its endings.
+
+    >>> stem(Path("eval/sts-dev.csv.gz"))
+    'sts-dev'
+    """
+    name = path.name
+    while name.endswith((".gz", ".bz2", ".xz", ".csv", ".tsv", ".txt", ".jsonl", ".json", ".xml", ".tfrecord")):
+        name = name.rpartition(".")[0]
+    return name or path.name
+
+
+def read_table(path: Path, *, quoted: bool | None = None) -> tuple[list[str], list[list[str]]]:
+    """(column names, rows) of a table with a header: tab-separated where the header holds a tab, otherwise CSV.
+
+    A quoted field may hold separators and line ends. In a tab-separated file `"` is an ordinary character
+    unless a field is closed as it was opened. Rows without any text are left out.
+    """
+    text = read_text(path)
+    header = text.partition("\n")[0]
+    separator = "\t" if "\t" in header else ","
+    if quoted is None:
+        quoted = separator == "," or _has_quoted_fields(text)
+    rows = cut(text, separator, quoted=quoted)
+    names = [name.strip() for name in next(rows, [])]
+    return names, [row for row in rows if any(field.strip() for field in row)]
+
+
+def cut(text: str, separator: str, *, quoted: bool) -> Iterator[list[str]]:
+    """Rows of fields. Raises ValueError for a field that no table has (more than 128 MiB)."""
+    csv.field_size_limit(1 << 27)
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting)
+
+
+def _has_quoted_fields(text: str) -> bool:
+    """Whether every field of a tab-separated file that begins with a quote also ends with one."""
+    fields = [field for line in text.splitlines()[:1000] for field in line.split("\t") if field.startswith('"')]
+    return bool(fields) and all(len(field) > 1 and field.endswith('"') for field in fields)
+
+
+def column(path: Path, names: Sequence[str], *wanted: str) -> int:
+    """The number of the first of the wanted columns, whatever case, spaces, dashes and underscores.
+
+    Raises ValueError that says which columns were found.
+    """
+    plain = [_plain(name) for name in names]
+    for name in wanted:
+        if _plain(name) in plain:
+            return plain.index(_plain(name))
+    raise ValueError(f"{path}: columns are {', '.join(names) or 'none'}; expected one called {' or '.join(wanted)}")
+
+
+def has_column(names: Sequence[str], *wanted: str) -> bool:
+    """Whether `column` would find one."""
+    plain = {_plain(name) for name in names}
+    return any(_plain(name) in plain for name in wanted)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
