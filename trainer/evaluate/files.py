@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -98,6 +102,102 @@ def has_column(names: Sequence[str], *wanted: str) -> bool:
     """Whether `column` would find one."""
     plain = {_plain(name) for name in names}
     return any(_plain(name) in plain for name in wanted)
+
+
+def read_columns(path: Path, *wanted: Sequence[str]) -> list[list[str]]:
+    """The wanted columns of each row of a table with names: TSV, CSV, JSON lines (`.jsonl`, `.json`) or Parquet.
+
+    Each wanted column is a list of the names it may have. A number stands for a place, from 1, in a TSV or
+    CSV file without a header: then all are numbers. Raises OSError or ValueError, in one line, for a file
+    that cannot be read, a column that is not there, or a row that lacks one.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".parquet":
+        return _parquet_columns(path, wanted)
+    if {".jsonl", ".json"} & set(suffixes):
+        return _json_columns(path, wanted)
+    if all(len(names) == 1 and names[0].isdecimal() and int(names[0]) for names in wanted):
+        rows, places = list(read_rows(path)), [int(names[0]) - 1 for names in wanted]
+    else:
+        header, rows = read_table(path)
+        places = [column(path, header, *names) for names in wanted]
+    return [_chosen(path, number, row, places) for number, row in enumerate(rows, start=1)]
+
+
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """Rows of a table without a header, cut as `read_table` cuts; rows without any text are left out."""
+    text = read_text(path)
+    separator = "\t" if "\t" in text.partition("\n")[0] else ","
+    for row in cut(text, separator, quoted=separator == "," or _has_quoted_fields(text)):
+        if any(field.strip() for field in row):
+            yield row
+
+
+def _chosen(path: Path, number: int, row: list[str], places: list[int]) -> list[str]:
+    if len(row) <= max(places):
+        raise ValueError(f"{path}: row {number} has {len(row)} fields; expected at least {max(places) + 1}")
+    return [row[place].strip() for place in places]
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the line, object) of a file of JSON lines; empty lines are left out."""
+    for number, line in enumerate(lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            document = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"{path}: line {number} is not JSON ({error}); expected an object a line") from None
+        if not isinstance(document, dict):
+            raise ValueError(f"{path}: line {number} is not a JSON object; expected an object a line")
+        yield number, document
+
+
+def _json_columns(path: Path, wanted: Sequence[Sequence[str]]) -> list[list[str]]:
+    rows = []
+    for number, document in json_lines(path):
+        names = list(document)
+        try:
+            chosen = [document[names[column(path, names, *those)]] for those in wanted]
+        except ValueError as error:
+            raise ValueError(f"{error} (line {number})") from None
+        rows.append([_text(value) for value in chosen])
+    return rows
+
+
+def _parquet_columns(path: Path, wanted: Sequence[Sequence[str]]) -> list[list[str]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; expected an evaluation file")
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            chosen = [names[column(path, names, *those)] for those in wanted]
+            columns = [file.read([name]).column(0).to_pylist() for name in chosen]
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file ({error}); fetch it again") from None
+    return [[_text(value) for value in row] for row in zip(*columns, strict=True)]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def numbers(path: Path, fields: Sequence[str], what: str) -> NDArray[np.float64]:
+    """The fields as numbers; a blank one is NaN. Raises ValueError that names the first that is no finite number."""
+    values = np.full(len(fields), np.nan)
+    for row, field in enumerate(fields):
+        if not field:
+            continue
+        try:
+            values[row] = float(field)
+        except ValueError:
+            values[row] = np.inf
+        if not np.isfinite(values[row]):
+            raise ValueError(f"{path}: the {what} of row {row + 1} is {field!r}; expected a number or nothing")
+    return values
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,7 @@
 """What all evaluation shares: a contender that is scored, a task that scores it, and the outcome.
 
 A contender is an encoder or a baseline without one (`contenders.py`); a task is one file or folder read
-(`sts.py`, `retrieval.py`, …). They meet in the three methods of `Contender` alone.
+(`sts.py`, `retrieval.py`, …). They meet in the methods of `Contender` alone.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class Contender(Protocol):
 
     def rank(self, queries: Sequence[str], documents: Sequence[str], depth: int) -> Ranking:
         """The `depth` best documents for each query. Of equal scores the lower number comes first."""
+        ...
+
+    def score_lists(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
+        """float64[k] for each query: how well each of its own k candidates belongs to it."""
         ...
 
     def vectors(self, texts: Sequence[str]) -> Any:
@@ -87,3 +91,14 @@ class Task(Protocol):
     def evaluate(self, contender: Contender) -> Outcome:
         """Scores one contender. Deterministic."""
         ...
+
+
+def mean_outcome(values: Mapping[str, NDArray[np.float64]], main: str) -> Outcome:
+    """The outcome of a task whose scores are means of a value an item: {score: float64[items]}."""
+    of_main = values[main]
+    return Outcome(
+        scores={name: float(of_one.mean()) for name, of_one in values.items()},
+        main=main,
+        items=len(of_main),
+        resample=lambda some: float(of_main[some].mean()),
+    )
