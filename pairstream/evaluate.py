@@ -1,11 +1,11 @@
-"""`pairstream evaluate`: score encoders on held-out pairs."""
+"""`pairstream evaluate`: score encoders on files of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -13,86 +13,178 @@ from pairstream.arguments import parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
 
-BM25 = "bm25"
+if TYPE_CHECKING:
+    from trainer.evaluate.suite import TaskSpec
+    from trainer.evaluate.task import Outcome, Task
+
+KINDS = ("sts", "duplicates", "retrieval", "reranking", "bitext", "classification", "clustering", "responses")
+SIGNIFICANCE = "significance"
+
+Scores = dict[str, dict[str, dict[str, Any]]]
+"""Contender → task → score or size → value: sizes are whole numbers."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """MRR@10, nDCG@10 and recall@10 of each contender on the held-out pairs of each dataset.
+    """Score encoders and baselines on files; where there are several, say how sure their differences are.
 
-    For example: pairstream evaluate runs/quickstart/encoder bm25 --retrieval data/docstrings/docstring_code
+    For example: pairstream evaluate all-MiniLM-L6-v2 bm25 --sts sts-dev.csv --retrieval data/docstrings cranfield
     """
 
     encoders: tyro.conf.Positional[tuple[str, ...]]
-    """Encoder folders, Hub ids, or `bm25`."""
+    """Encoder folders, Hub ids, or the baselines `bm25` and `tfidf`."""
+    sts: tuple[Path, ...] = ()
+    """Pairs with scores: STS-B's csv, SICK, SemEval's folders, or a table with names."""
     retrieval: tuple[Path, ...] = ()
-    """Folders of preprocessed datasets with a test split."""
+    """Folders: preprocessed datasets with a test split, BEIR's, MS MARCO's, TREC's, Cranfield or CISI."""
+    duplicates: tuple[Path, ...] = ()
+    """Tables of pairs with labels 0 and 1, such as Quora's."""
+    reranking: tuple[Path, ...] = ()
+    """JSON lines of {"query", "positive", "negative"}, or SemEval's related questions in XML."""
+    bitext: tuple[Path, ...] = ()
+    """Tables of two columns, or plain text files in twos whose lines belong together."""
+    classification: tuple[Path, ...] = ()
+    """Tables of texts and labels, or folders with train and test tables."""
+    clustering: tuple[Path, ...] = ()
+    """Tables of texts and labels."""
+    responses: tuple[Path, ...] = ()
+    """Contexts and responses (1-of-100): preprocessed datasets, or tables."""
+    suite: tuple[str, ...] = ()
+    """Suites by name (`small`), or TOML or JSON files."""
+    columns: tuple[str, ...] = ()
+    """Columns of the tables where they have unusual names; places from 1 where there is no header."""
     candidates: int = 1000
-    """Distinct held-out positives of each dataset among which each anchor has to find its own."""
+    """Distinct held-out positives of each preprocessed dataset among which each anchor has to find its own."""
     card: bool = False
-    """Put the scores into the model card of the first encoder."""
+    """Put the scores of retrieval into the model card of the first encoder."""
     json: bool = False
-    """Print one JSON document instead of a table."""
+    """Print one JSON document instead of tables."""
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "evaluate")
-    if not arguments.encoders or not arguments.retrieval:
-        raise UsageError("expected at least one encoder and --retrieval with at least one dataset folder")
+    if not arguments.encoders or not (arguments.suite or any(getattr(arguments, kind) for kind in KINDS)):
+        kinds = " or ".join(f"--{kind}" for kind in (*KINDS, "suite"))
+        raise UsageError(f"expected at least one encoder, and {kinds} with at least one file or folder")
+    if twice := [name for n, name in enumerate(arguments.encoders) if name in arguments.encoders[:n]]:
+        raise UsageError(f"{twice[0]} is there twice; expected different encoders")
     if arguments.candidates < 2:
         raise UsageError(f"--candidates is {arguments.candidates}; expected at least 2")
     quiet_libraries()
-    from schemas.manifest import find_manifests
-    from trainer.evaluate.retrieval import collections, score
+    from trainer.evaluate.contenders import open_contender
+    from trainer.evaluate.suite import evaluate
 
-    folders = [found for folder in arguments.retrieval for found in find_manifests(folder)]
-    tasks = collections(folders, arguments.candidates)
-    names = [task.name for task in tasks]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"--retrieval names two datasets that are both called {twice[0]!r}; evaluate them apart")
-    scores: dict[str, dict[str, dict[str, float]]] = {}
+    tasks = _open_tasks(arguments)
+    outcomes: dict[str, dict[str, Outcome]] = {}
     for name in arguments.encoders:
-        rank = _ranking(name)
-        scores[name] = {task.name: score(task, rank) for task in tasks}
+        outcomes[name] = evaluate(tasks, open_contender(name, progress_bar))
+    sizes = {task.name: task.size for task in tasks}
+    scores: Scores = {
+        contender: {task: {**outcome.scores, **sizes[task]} for task, outcome in of_one.items()}
+        for contender, of_one in outcomes.items()
+    }
     if arguments.card:
         from trainer.card import put_scores
 
-        put_scores(arguments.encoders[0], scores)
+        retrieval = [task.name for task in tasks if task.kind == "retrieval"]
+        put_scores(
+            arguments.encoders[0],
+            {name: {task: of_one[task] for task in retrieval} for name, of_one in scores.items()},
+        )
+    differences = _differences(outcomes)
     if arguments.json:
-        print_json(scores)
-    else:
-        print_scores(scores)
+        print_json({**scores, SIGNIFICANCE: differences} if differences else scores)
+        return
+    print_scores(scores, differences)
+    if len(tasks) > 1:
+        _print_means(tasks, outcomes)
 
 
-def _ranking(name: str) -> Any:
-    from trainer.evaluate.retrieval import rank_by_bm25, rank_by_encoder
+def _open_tasks(arguments: Arguments) -> list[Task]:
+    from trainer.evaluate.suite import TaskSpec, load_suite, open_tasks
 
-    if name == BM25:
-        return rank_by_bm25
-    from trainer.encode import TextEncoder
-    from trainer.encoders.fetch import resolve_encoder
+    specs: list[TaskSpec] = []
+    for kind in KINDS:
+        if kind == "bitext":
+            specs += _bitext_specs(arguments)
+        else:
+            specs += [
+                TaskSpec(kind, path, columns=arguments.columns, candidates=arguments.candidates)
+                for path in getattr(arguments, kind)
+            ]
+    tasks = [*open_tasks(specs), *(task for name in arguments.suite for task in load_suite(name).tasks)]
+    names = [task.name for task in tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two tasks are both called {twice[0]!r}; evaluate them apart, or name them in a suite")
+    return tasks
 
-    encoder = TextEncoder.open(resolve_encoder(name))
 
-    def encode(texts: Sequence[str]) -> Any:
-        with progress_bar(f"encoding with {Path(name).name}", len(texts)) as progress:
-            return encoder.encode(texts, progress=progress)
+def _bitext_specs(arguments: Arguments) -> list[TaskSpec]:
+    """A table is a task; a plain text file is one with the file that follows."""
+    from trainer.evaluate.files import is_table
+    from trainer.evaluate.suite import TaskSpec
 
-    return rank_by_encoder(encode)
+    waiting = list(arguments.bitext)
+    specs = []
+    while waiting:
+        path = waiting.pop(0)
+        if is_table(path):
+            specs.append(TaskSpec("bitext", path, columns=arguments.columns))
+        elif waiting:
+            specs.append(TaskSpec("bitext", path, other=waiting.pop(0)))
+        else:
+            raise UsageError(f"--bitext {path} holds one text a line; expected the file of the other language after it")
+    return specs
 
 
-def print_scores(scores: dict[str, dict[str, dict[str, float]]]) -> None:
-    """A table a dataset, a row a contender."""
+def _differences(outcomes: Mapping[str, Mapping[str, Outcome]]) -> dict[str, list[dict[str, Any]]]:
+    """For each task the main score of the first contender minus that of each other, by the paired bootstrap."""
+    from trainer.evaluate.statistics import compare
+
+    names = list(outcomes)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for task, first in outcomes[names[0]].items():
+        for name in names[1:]:
+            if task not in outcomes[name]:
+                continue
+            comparison = compare(first.resample, outcomes[name][task].resample, first.items)
+            row = {"first": names[0], "second": name, "score": first.main, **asdict(comparison)}
+            found.setdefault(task, []).append(row)
+    return found
+
+
+def print_scores(scores: Scores, differences: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> None:
+    """A table a task, a row a contender, and below it how sure the differences are."""
     from rich.console import Console
     from rich.table import Table
 
-    for dataset in next(iter(scores.values())):
-        sizes = next(iter(scores.values()))[dataset]
-        print(f"\n{dataset}: {sizes['queries']:,} queries, {sizes['candidates']:,} candidates")
-        table = Table("", "mrr@10", "ndcg@10", "recall@10", box=None)
+    for task in dict.fromkeys(task for of_one in scores.values() for task in of_one):
+        rows = {name: of_one[task] for name, of_one in scores.items() if task in of_one}
+        some = next(iter(rows.values()))
+        sizes = ", ".join(f"{value:,} {key}" for key, value in some.items() if isinstance(value, int))
+        measures = [key for key, value in some.items() if isinstance(value, float)]
+        print(f"\n{task}: {sizes}")
+        table = Table("", *measures, box=None)
         for column in table.columns[1:]:
             column.justify = "right"
-        for name, of_one in scores.items():
-            row = of_one[dataset]
-            table.add_row(name, *(f"{row[measure]:.3f}" for measure in ("mrr@10", "ndcg@10", "recall@10")))
+        for name, row in rows.items():
+            table.add_row(name, *(f"{row[measure]:.4f}" for measure in measures))
         Console().print(table)
+        for row in (differences or {}).get(task, ()):
+            print(
+                f"  {row['first']} − {row['second']}: {row['score']} {row['difference']:+.4f} "
+                f"[{row['low']:+.4f}, {row['high']:+.4f}], p = {row['p']:.3f}"
+            )
+
+
+def _print_means(tasks: Sequence[Task], outcomes: Mapping[str, Mapping[str, Outcome]]) -> None:
+    """The mean of main scores over the tasks that every contender did."""
+    from trainer.evaluate.suite import mean_of
+
+    shared = [task.name for task in tasks if all(task.name in of_one for of_one in outcomes.values())]
+    if len(shared) < 2:
+        return
+    print(f"\nmean of the main scores of {len(shared)} tasks")
+    width = max(map(len, outcomes))
+    for name, of_one in outcomes.items():
+        print(f"  {name:<{width}}  {mean_of(of_one[task] for task in shared):.4f}")

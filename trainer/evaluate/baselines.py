@@ -91,7 +91,8 @@ def _weigh(queries: Sequence[str], documents: Sequence[str]) -> tuple[Any, Any]:
     if not number:  # the library indexes no empty corpus
         return (sparse.csr_matrix((len(some), 1), dtype=np.float32) for some in (queries, documents))  # type: ignore
     index = bm25s.BM25()
-    index.index(([[number[word] for word in words] for words in cut], number), show_progress=False)
+    cut_ids = [[number[word] for word in words] for words in cut]
+    index.index((cut_ids, number), create_empty_token=False, show_progress=False)
     parts = index.scores
     weights = sparse.csc_matrix(
         (parts["data"], parts["indices"], parts["indptr"][: len(number) + 1]), shape=(len(documents), len(number))

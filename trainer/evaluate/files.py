@@ -202,3 +202,10 @@ def numbers(path: Path, fields: Sequence[str], what: str) -> NDArray[np.float64]
 
 def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has columns, by its name's ending or a tab in its first line; others hold a text a line."""
+    if {".csv", ".tsv", ".jsonl", ".json", ".parquet"} & {suffix.lower() for suffix in path.suffixes}:
+        return True
+    return "\t" in next(lines(path), "")

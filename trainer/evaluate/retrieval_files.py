@@ -230,7 +230,7 @@ def _read_judgements(path: Path) -> Judgements:
                 raise ValueError
         except ValueError:
             raise ValueError(
-                f"{path}: line {number} is {line.strip()!r}; expected query, 0, document, grade or query, document, grade"
+                f"{path}: line {number} is {line.strip()!r}; expected query, 0, document, grade"
             ) from None
         grades = judgements.setdefault(query, {})
         grades[document] = max(grade, grades.get(document, grade))
