@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
 
     from trainer.encode import TextEncoder
     from trainer.encoders.fetch import resolve_encoder
-    from trainer.evaluate.retrieval import nearest
+    from trainer.evaluate.nearest import nearest
 
     folder = resolve_encoder(arguments.encoder)
     encoder = TextEncoder.open(folder)

@@ -52,11 +52,11 @@ def _best(products: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
         return np.argsort(-products, axis=1, kind="stable")
     some = np.argpartition(-products, depth - 1, axis=1)[:, :depth]
     least = np.take_along_axis(products, some, axis=1).min(axis=1, keepdims=True)
-    # Which of several equals to the least is chosen is left open by a partition.
-    above = products > least
-    missing = depth - above.sum(axis=1, keepdims=True)
-    equal = products == least
-    chosen = above | (equal & (np.cumsum(equal, axis=1) <= missing))
+    chosen = products >= least
+    # Which of several equals to the least are chosen is left open by a partition.
+    for row in np.nonzero(chosen.sum(axis=1) > depth)[0]:
+        equal = np.nonzero(products[row] == least[row])[0]
+        chosen[row, equal[depth - chosen[row].sum() :]] = False
     columns = np.nonzero(chosen)[1].reshape(-1, depth)
     order = np.argsort(-np.take_along_axis(products, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
