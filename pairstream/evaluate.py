@@ -145,9 +145,10 @@ def _differences(outcomes: Mapping[str, Mapping[str, Outcome]]) -> dict[str, lis
     found: dict[str, list[dict[str, Any]]] = {}
     for task, first in outcomes[names[0]].items():
         for name in names[1:]:
-            if task not in outcomes[name]:
+            second = outcomes[name].get(task)
+            if second is None or first.resample is None or second.resample is None:
                 continue
-            comparison = compare(first.resample, outcomes[name][task].resample, first.items)
+            comparison = compare(first.resample, second.resample, first.items)
             row = {"first": names[0], "second": name, "score": first.main, **asdict(comparison)}
             found.setdefault(task, []).append(row)
     return found

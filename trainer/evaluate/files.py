@@ -61,7 +61,7 @@ def read_table(path: Path, *, quoted: bool | None = None) -> tuple[list[str], li
     """(column names, rows) of a table with a header: tab-separated where the header holds a tab, otherwise CSV.
 
     A quoted field may hold separators and line ends. In a tab-separated file `"` is an ordinary character
-    unless a field is closed as it was opened. Rows without any text are left out.
+    unless every field that begins with one also ends with one. Rows without any text are left out.
     """
     text = read_text(path)
     header = text.partition("\n")[0]

@@ -229,9 +229,7 @@ def _read_judgements(path: Path) -> Judgements:
             else:
                 raise ValueError
         except ValueError:
-            raise ValueError(
-                f"{path}: line {number} is {line.strip()!r}; expected query, 0, document, grade"
-            ) from None
+            raise ValueError(f"{path}: line {number} is {line.strip()!r}; expected query, 0, document, grade") from None
         grades = judgements.setdefault(query, {})
         grades[document] = max(grade, grades.get(document, grade))
     return judgements

@@ -60,8 +60,8 @@ class Outcome:
     """Which of the scores stands for the task: it is compared between contenders and picks checkpoints."""
     items: int
     """What a comparison resamples: pairs, queries, texts."""
-    resample: Resample
-    """The main score on the items whose numbers are given, repeats counted."""
+    resample: Resample | None
+    """The main score on the items whose numbers are given, repeats counted; None where repeats would distort it."""
     higher_is_better: bool = True
 
 
