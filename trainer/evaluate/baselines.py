@@ -76,7 +76,7 @@ class TfIdf:
         return self._fit(texts)(texts)
 
     def _fit(self, texts: Sequence[str]) -> Any:
-        words = TfidfVectorizer(token_pattern=WORD, dtype=np.float32)
+        words = TfidfVectorizer(token_pattern=WORD, dtype=np.float32)  # pyright: ignore[reportArgumentType]
         try:
             return words.fit(texts).transform
         except ValueError:  # no text has a word

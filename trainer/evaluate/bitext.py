@@ -38,7 +38,7 @@ class BitextTask:
             "accuracy": float(both.mean()),
             FORTH: float(forth.mean()),
             BACK: float(back.mean()),
-            "f1": float(f1_score(own, found, average="weighted", zero_division=0.0)),
+            "f1": float(f1_score(own, found, average="weighted")),
         }
         return Outcome(scores, "accuracy", len(own), lambda some: float(both[some].mean()))
 

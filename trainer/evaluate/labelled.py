@@ -67,7 +67,7 @@ class ClassificationTask:
         right = (said == truth).astype(np.float64)
         scores = {
             "accuracy": float(right.mean()),
-            "macro f1": float(f1_score(truth, said, average="macro", zero_division=0.0)),
+            "macro f1": float(f1_score(truth, said, average="macro")),
             f"{NEIGHBOURS}-nn accuracy": float(np.mean(_neighbours(vectors, labels, self.train) == truth)),
         }
         return Outcome(scores, "accuracy", len(right), lambda some: float(right[some].mean()))
@@ -117,8 +117,8 @@ class ClusteringTask:
         vectors = unit_rows(contender.vectors(self.data.texts)).astype(np.float32)
         vectors = sparse.csr_matrix(vectors) if sparse.issparse(vectors) else vectors
         labels = self.data.labels
-        clusters = KMeans(self.data.classes, n_init=STARTS, random_state=0).fit_predict(vectors)
-
+        means = KMeans(self.data.classes, n_init=STARTS, random_state=0)  # pyright: ignore[reportArgumentType]
+        clusters = means.fit_predict(vectors)
         # Repeated texts share their cluster, which would raise the measure: nothing to resample.
         return Outcome({"v-measure": float(v_measure_score(labels, clusters))}, "v-measure", len(labels), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import bm25s
 import numpy as np
@@ -38,7 +39,7 @@ def test_the_ways_to_compare_agree(contender: Contender) -> None:
 def test_bm25_is_that_of_its_library() -> None:
     index = bm25s.BM25()
     index.index(bm25s.tokenize(DOCUMENTS, token_pattern=WORD, show_progress=False), show_progress=False)
-    words = bm25s.tokenize(QUERIES, token_pattern=WORD, show_progress=False, return_ids=False)
+    words: Any = bm25s.tokenize(QUERIES, token_pattern=WORD, show_progress=False, return_ids=False)
     ours = Bm25().score_lists(QUERIES, [DOCUMENTS] * len(QUERIES))
     for row, of_one in zip(words, ours, strict=True):
         np.testing.assert_allclose(of_one, index.get_scores(row), rtol=1e-6)

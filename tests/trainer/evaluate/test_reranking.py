@@ -16,7 +16,8 @@ SEMEVAL = """<?xml version="1.0"?><!DOCTYPE xml [<!ELEMENT xml (OrgQuestion*)>]>
 <RelQuestion RELQ_RELEVANCE2ORGQ="PerfectMatch"><RelQSubject>Best bank</RelQSubject><RelQBody/></RelQuestion>
 </Thread></OrgQuestion>
 <OrgQuestion ORGQ_ID="Q1"><OrgQSubject>Bank</OrgQSubject><OrgQBody>Which is good?</OrgQBody><Thread>
-<RelQuestion RELQ_RELEVANCE2ORGQ="Irrelevant"><RelQSubject>Cars</RelQSubject><RelQBody>To &amp; fro</RelQBody></RelQuestion>
+<RelQuestion RELQ_RELEVANCE2ORGQ="Irrelevant"><RelQSubject>Cars</RelQSubject>
+<RelQBody>To &amp; fro</RelQBody></RelQuestion>
 </Thread></OrgQuestion>
 <OrgQuestion ORGQ_ID="Q2"><OrgQSubject>Alone</OrgQSubject><OrgQBody></OrgQBody></OrgQuestion></xml>"""
 

@@ -30,7 +30,8 @@ FORMATS: dict[str, dict[str, str]] = {
         "qrels/train.tsv": "query-id\tcorpus-id\tscore\nq1\t1\t1\n",
     },
     "beir, BOM, CRLF": {
-        "corpus.jsonl": '\ufeff{"_id": "1", "title": "Tides", "text": "The sea."}\r\n{"_id": "2", "text": "Iron & rust"}',
+        "corpus.jsonl": '\ufeff{"_id": "1", "title": "Tides", "text": "The sea."}\r\n'
+        '{"_id": "2", "text": "Iron & rust"}',
         "queries.jsonl": '\ufeff{"_id": "q1", "text": "why does it rust"}\r\n\r\n{"_id": "q2", "text": "moon"}\r\n',
         "qrels/test.tsv": "\ufeffquery-id\tcorpus-id\tscore\r\nq1\t2\t1\r\nq2\t1\t1\r\nq2\t2\t0\r\n",
     },
@@ -42,7 +43,8 @@ FORMATS: dict[str, dict[str, str]] = {
     "trec": {
         "docs.sgml": "<DOC>\n<DOCNO> 1 </DOCNO>\n<HEADLINE>Tides</HEADLINE>\n<TEXT><P>The\nsea.</P></TEXT>\n</DOC>\n"
         "<DOC>\n<DOCNO> 2 </DOCNO>\n<TEXT>Iron &amp; rust</TEXT>\n</DOC>\n",
-        "topics.301-302": "<top>\n<num> Number: 301\n<title> Topic: why does it rust\n<desc> Description:\nLonger.\n</top>\n"
+        "topics.301-302": "<top>\n<num> Number: 301\n<title> Topic: why does it rust\n"
+        "<desc> Description:\nLonger.\n</top>\n"
         "<top>\n<num> Number: 302\n<title> moon\n\n<desc> Description:\nLonger.\n</top>\n",
         "qrels.txt": "301 0 2 1\n302 0 1 1\n302 0 2 0\n",
     },
