@@ -75,6 +75,8 @@ def main(argv: Sequence[str]) -> None:
     from trainer.evaluate.suite import evaluate
 
     tasks = _open_tasks(arguments)
+    if set(arguments.encoders) == {"bm25"} and all(task.needs_vectors for task in tasks):
+        raise ValueError("bm25 has no vectors, which all of these tasks need; expected an encoder or tfidf")
     outcomes: dict[str, dict[str, Outcome]] = {}
     for name in arguments.encoders:
         outcomes[name] = evaluate(tasks, open_contender(name, progress_bar))
