@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from corpora import write_encoder
 
+from trainer.encode import TextEncoder
 from trainer.evaluate.bitext import read_bitext
 from trainer.evaluate.contenders import open_contender
 from trainer.evaluate.duplicates import read_duplicates
@@ -164,8 +165,6 @@ def test_bitext(both, shared_data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 def test_prompts_and_similarity_of_a_folder_are_used(tmp_path: Path, similarity: str) -> None:
-    from trainer.encode import TextEncoder
-
     folder = write_encoder(tmp_path / "encoder")
     size = TextEncoder.open(folder).dimensions
     pooling = {"word_embedding_dimension": size, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
@@ -197,3 +196,23 @@ def test_prompts_and_similarity_of_a_folder_are_used(tmp_path: Path, similarity:
     expected = retrieval_evaluator(task)(theirs)
     found = task.evaluate(open_contender(str(folder))).scores
     check_retrieval(found, expected, similarity, graded=False)
+
+
+def test_a_folder_of_another_family_is_opened_by_sentence_transformers(tmp_path: Path) -> None:
+    modules = pytest.importorskip("sentence_transformers.models")
+    base = write_encoder(tmp_path / "base")
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    transformer = modules.Transformer(str(base))
+    pooling = modules.Pooling(TextEncoder.open(base).dimensions)
+    dense = modules.Dense(TextEncoder.open(base).dimensions, 6)
+    model = sentence_transformers.SentenceTransformer(
+        modules=[transformer, pooling, dense], prompts={"query": "w1 "}, default_prompt_name="query", device="cpu"
+    )
+    model.save(str(tmp_path / "dense"))
+    with pytest.raises(ValueError, match="lists Dense"):
+        TextEncoder.open(tmp_path / "dense")
+    texts = ["w2 w3", "w4"]
+    found = open_contender(str(tmp_path / "dense")).vectors(texts)
+    assert found.shape == (2, 6)
+    np.testing.assert_allclose(found, model.encode(texts), atol=1e-5)
