@@ -21,7 +21,7 @@ COMMANDS = {
     "plan": "what a mixture will draw: shares, epochs, coverage",
     "batches": "what is in batch s: datasets and digest",
     "train": "train an encoder (Flax)",
-    "evaluate": "score encoders on held-out pairs",
+    "evaluate": "score encoders and baselines: similarity, retrieval, duplicates and more",
     "encode": "lines of text → vectors",
     "search": "find the nearest texts of a corpus",
     "export": "checkpoint → encoder folder for sentence-transformers",

@@ -21,7 +21,8 @@ from trainer.encoders.bert import BertEncoder
 from trainer.encoders.weights import load_encoder
 from trainer.pooling import Pooling, normalize, pool
 
-LENGTHS = 6  # row lengths, and so compilations, at most (and one more for a few texts alone)
+COARSE = 3  # of the row lengths every third is used where fewer compilations pay
+MANY_TOKENS = 1 << 15  # from here on less padding pays for more compilations, of about half a second each on a CPU
 FEW = 8  # rows of the batch for a few texts alone, such as one query
 TOKENIZED_AT_ONCE = 1024  # the library's own encodings take kilobytes a text; ids are kept, they are not
 IN_FLIGHT = 2  # batches whose results are not yet fetched, so that the device never waits for the host
@@ -118,14 +119,19 @@ class TextEncoder:
 
 
 def row_lengths(limit: int) -> tuple[int, ...]:
-    """The few lengths rows may have: from `limit` down by 5/8 at a time, in multiples of 8.
+    """The lengths rows may have: from `limit` down by an eighth to a sixth at a time, in multiples of 8.
 
-    >>> row_lengths(256)
-    (24, 40, 64, 104, 160, 256)
+    >>> row_lengths(64)
+    (8, 16, 24, 32, 40, 48, 56, 64)
+    >>> row_lengths(256)[-8:]
+    (96, 112, 128, 144, 160, 192, 224, 256)
     """
     lengths = [limit]
-    while len(lengths) < LENGTHS and lengths[-1] > 16:
-        lengths.append(round(lengths[-1] * 5 / 64) * 8)
+    while lengths[-1] > 8:
+        step = 8
+        while step * 12 <= lengths[-1]:
+            step *= 2
+        lengths.append((lengths[-1] - 1) // step * step)
     return tuple(reversed(lengths))
 
 
@@ -135,8 +141,11 @@ def plan_rows(
     """Which texts go together: (their indexes, (rows, row length)) for each batch.
 
     Longest first, so that memory runs out at once or never, and the rows a length leaves over are
-    filled with the next shorter texts: only the last batch has empty rows.
+    filled with the next shorter texts: only the last batch has empty rows. Of few tokens the rows
+    have few lengths, since each shape is compiled.
     """
+    if sizes.sum() < MANY_TOKENS:
+        lengths = lengths[(len(lengths) - 1) % COARSE :: COARSE]
     order = np.argsort(-sizes, kind="stable")
     start = 0
     while start < len(order):

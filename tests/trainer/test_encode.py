@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from trainer.encode import FEW, LENGTHS, TextEncoder, plan_rows, read_head, row_lengths
+from trainer.encode import COARSE, FEW, TextEncoder, plan_rows, read_head, row_lengths
 from trainer.encoders.weights import save_encoder
 
 WORDS = [f"w{n}" for n in range(40)]
@@ -149,11 +150,12 @@ def test_every_text_is_in_one_batch_whose_rows_hold_it(sizes, batch_tokens):
     for chosen, (rows, length) in batches:
         assert len(chosen) <= rows and sizes[chosen].max() <= length
         assert rows == FEW or rows * length <= batch_tokens
-    assert len({shape for _, shape in batches}) <= LENGTHS + 1
+    assert len({shape for _, shape in batches}) <= len(row_lengths(256)) // COARSE + 2
 
 
 @pytest.mark.parametrize("limit", [8, 20, 128, 256, 512])
 def test_row_lengths_are_few_and_end_at_the_limit(limit):
     lengths = row_lengths(limit)
     assert lengths == tuple(sorted(set(lengths)))
-    assert lengths[-1] == limit and len(lengths) <= LENGTHS and lengths[0] >= 8
+    assert lengths[-1] == limit and len(lengths) <= 24 and lengths[0] == 8
+    assert all(after - before <= max(8, after / 6) for before, after in pairwise(lengths))
