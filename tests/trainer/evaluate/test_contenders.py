@@ -87,13 +87,15 @@ def test_settings_tell_similarity_and_prompts(tmp_path: Path) -> None:
 
 
 def test_an_encoder_folder_is_a_contender_with_its_prompts(tmp_path: Path) -> None:
-    folder = write_settings(write_encoder(tmp_path / "e"), prompts={"query": "w1 "}, similarity_fn_name="cosine")
-    contender, encoder = open_contender(str(folder)), TextEncoder.open(folder)
+    folder = write_encoder(tmp_path / "e")
+    plain = TextEncoder.open(folder)  # before it has prompts
+    write_settings(folder, prompts={"query": "w1 ", "any": "w9 "}, default_prompt_name="any")
+    contender = open_contender(str(folder))
     texts = ["w2 w3", "w4", "w5 w6 w7"]
-    np.testing.assert_allclose(contender.vectors(texts), encoder.encode(texts), atol=1e-6)
-    asked, documents = encoder.encode(["w1 w2 w3"]), encoder.encode(texts)
+    documents = plain.encode(["w9 w2 w3", "w9 w4", "w9 w5 w6 w7"])
+    np.testing.assert_allclose(contender.vectors(texts), documents, atol=1e-6)
     [found] = contender.score_lists(["w2 w3"], [texts])
-    np.testing.assert_allclose(found, (asked @ documents.T)[0], atol=1e-5)
+    np.testing.assert_allclose(found, (plain.encode(["w1 w2 w3"]) @ documents.T)[0], atol=1e-5)
 
 
 def test_a_folder_that_nothing_opens_is_one_line(tmp_path: Path) -> None:
