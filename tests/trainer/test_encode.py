@@ -157,5 +157,5 @@ def test_every_text_is_in_one_batch_whose_rows_hold_it(sizes, batch_tokens):
 def test_row_lengths_are_few_and_end_at_the_limit(limit):
     lengths = row_lengths(limit)
     assert lengths == tuple(sorted(set(lengths)))
-    assert lengths[-1] == limit and len(lengths) <= 24 and lengths[0] == 8
+    assert max(lengths) == limit and len(lengths) <= 24 and min(lengths) == 8
     assert all(after - before <= max(8, after / 6) for before, after in pairwise(lengths))
