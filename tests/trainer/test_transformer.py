@@ -13,7 +13,7 @@ from batches import TINY, one_a_row, tiny_encoder
 from flax import nnx
 
 from trainer.encoders.config import EncoderConfig
-from trainer.encoders.transformer import REMATS, Encoder, dropout, gelu
+from trainer.encoders.transformer import REMATS, Encoder, gelu
 
 TEXTS = [[1, 5, 6, 2], [1, 7, 2]]
 
@@ -130,40 +130,6 @@ def test_the_dropout_rates_are_the_configs_unless_overridden():
     assert tiny_encoder().layers[0].attention.dropout == TINY.attention_probs_dropout_prob == 0.1
     assert tiny_encoder(dropout=0.25).layers[0].attention.dropout == 0.25
     assert tiny_encoder(dropout=0.0).hidden_dropout == 0.0
-
-
-@pytest.mark.parametrize("shape", [(100, 1000), (101, 1000)])
-def test_dropout_zeroes_the_stated_share_and_keeps_the_mean(shape):
-    dropped = np.asarray(dropout(jnp.ones(shape), 0.1, jax.random.key(0)))
-    assert dropped.shape == shape
-    assert (dropped == 0).mean() == pytest.approx(0.1, abs=0.005)
-    assert dropped.mean() == pytest.approx(1, abs=0.005)
-    assert dropped.max() == pytest.approx(1 / 0.9, rel=1e-4)
-
-
-def test_dropout_decides_each_element_on_its_own():
-    # 400 × 500 decisions of probability 1/2; the share of equal ones has a standard deviation of 0.0011.
-    first, other = (
-        np.asarray(dropout(jnp.ones((400, 500)), 0.5, key)) == 0 for key in jax.random.split(jax.random.key(0))
-    )
-    shifted = {
-        "next element": (first[:, 1:], first[:, :-1]),
-        "next but one": (first[:, 2:], first[:, :-2]),
-        "next row": (first[1:], first[:-1]),
-        "other half of the word": (first[:200], first[200:]),
-        "other key": (first, other),
-        "other key, next element": (first[:, 1:], other[:, :-1]),
-    }
-    for name, (left, right) in shifted.items():
-        assert (left == right).mean() == pytest.approx(0.5, abs=0.007), name
-
-
-def test_dropout_of_neighbouring_keys_and_small_arrays_is_even():
-    # The share of 20,000 decisions, 8 a key, and of each of the 8 places.
-    keys = jax.random.split(jax.random.key(1), 2500)
-    dropped = np.asarray(jax.vmap(lambda key: dropout(jnp.ones((2, 4)), 0.1, key))(keys)) == 0
-    assert dropped.mean() == pytest.approx(0.1, abs=0.01)
-    np.testing.assert_allclose(dropped.mean(axis=0), 0.1, atol=0.03)
 
 
 def test_gelu_is_the_exact_one_and_so_is_its_gradient():

@@ -21,9 +21,8 @@ from flax import nnx
 
 from trainer.encoders.attention import Method, attention
 from trainer.encoders.config import EncoderConfig
+from trainer.encoders.dropout import Dropout
 from trainer.encoders.relative import RelativeBias
-
-HALF_WORD = 1 << 16  # a dropout decision takes half a random word
 
 Remat = Literal["none", "full", "dots"]
 REMATS: tuple[Remat, ...] = get_args(Remat)
@@ -85,12 +84,13 @@ class Encoder(nnx.Module):
                 f"{self.config.max_tokens} positions; shorten the rows"
             )
         hidden = self.embeddings(tokens, positions).astype(self.dtype)
-        hidden = dropout(hidden, self.hidden_dropout, _fold_in(dropout_key, 0))
+        drop = None if dropout_key is None else Dropout.of(dropout_key, segments, positions)
+        hidden = _drop(hidden, self.hidden_dropout, drop, 0)
         # Padding counts as one text more: it sees itself, so that no softmax runs over nothing.
         same_text = segments[:, :, None] == segments[:, None, :]
         bias = None if self.relative_bias is None else self.relative_bias(length)
         for number, layer in enumerate(self.layers, start=1):
-            hidden = _apply(layer, self.remat, hidden, same_text, bias, _fold_in(dropout_key, number))
+            hidden = _apply(layer, self.remat, hidden, same_text, bias, drop and drop.fold_in(number))
         return hidden
 
 
@@ -146,13 +146,13 @@ class Layer(nnx.Module):
         self.norm = _layer_norm(config, param_dtype, rngs)
 
     def __call__(
-        self, hidden: jax.Array, same_text: jax.Array, bias: jax.Array | None, key: jax.Array | None
+        self, hidden: jax.Array, same_text: jax.Array, bias: jax.Array | None, drop: Dropout | None
     ) -> jax.Array:
-        attended = self.attention(hidden, same_text, bias, _fold_in(key, 0))
-        attended = dropout(attended, self.hidden_dropout, _fold_in(key, 1))
+        attended = self.attention(hidden, same_text, bias, drop)
+        attended = _drop(attended, self.hidden_dropout, drop, 1)
         hidden = _add_and_normalise(self.attention_norm, hidden, attended)
         transformed = self.down(gelu(self.up(hidden)))
-        transformed = dropout(transformed, self.hidden_dropout, _fold_in(key, 2))
+        transformed = _drop(transformed, self.hidden_dropout, drop, 2)
         return _add_and_normalise(self.norm, hidden, transformed)
 
 
@@ -178,15 +178,15 @@ class Attention(nnx.Module):
         self.output = _linear(config, width, width, dtype, param_dtype, rngs)
 
     def __call__(
-        self, hidden: jax.Array, same_text: jax.Array, bias: jax.Array | None, key: jax.Array | None
+        self, hidden: jax.Array, same_text: jax.Array, bias: jax.Array | None, drop: Dropout | None
     ) -> jax.Array:
         """hidden [R, L, H], same_text bool[R, query, key], bias as for `attention` → [R, L, H]."""
         rows, length, width = hidden.shape
         query, keys, value = (
             project(hidden).reshape(rows, length, self.heads, -1) for project in (self.query, self.key, self.value)
         )
-        drop = None if key is None or not self.dropout else partial(dropout, rate=self.dropout, key=key)
-        attended = attention(query, keys, value, same_text, bias, drop, method=self.method)
+        drop_weights = None if drop is None or not self.dropout else partial(drop.fold_in(0).weights, rate=self.dropout)
+        attended = attention(query, keys, value, same_text, bias, drop_weights, method=self.method)
         return self.output(attended.reshape(rows, length, width))
 
 
@@ -213,35 +213,13 @@ def _normal_cdf(x: jax.Array) -> jax.Array:
     return 0.5 * (1 + jax.lax.erf(x * 0.5**0.5))
 
 
-def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Zeroes each element with probability `rate` and rescales the others; no key, no dropout.
-
-    The rate is taken to the nearest 1/65536 and the rescaling is exact for that, so that one
-    random word decides for two elements. The words are hashes of their number and two words drawn
-    from the key: drawing each from the key costs six times as much, some per cent of a step.
-    """
-    threshold = round(rate * HALF_WORD)
-    if key is None or threshold == 0:
-        return x
-    rows = x.shape[0]
-    shape = ((rows + 1) // 2, *x.shape[1:])
-    first, second = jax.random.bits(key, (2,), jnp.uint32)
-    numbers = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    words = _mix(_mix(numbers + first) ^ second)
-    halves = jnp.concatenate([words & (HALF_WORD - 1), words >> 16])[:rows]
-    return jnp.where(halves >= threshold, x * (HALF_WORD / (HALF_WORD - threshold)), jnp.zeros_like(x))
+def _drop(hidden: jax.Array, rate: float, drop: Dropout | None, number: int) -> jax.Array:
+    return hidden if drop is None else drop.fold_in(number).hidden(hidden, rate)
 
 
-def _mix(words: jax.Array) -> jax.Array:
-    """A bijection of uint32 in which each bit of the result hangs on all bits of the argument."""
-    words = (words ^ (words >> 16)) * jnp.uint32(0x7FEB352D)
-    words = (words ^ (words >> 15)) * jnp.uint32(0x846CA68B)
-    return words ^ (words >> 16)
-
-
-def _apply(layer: Layer, remat: Remat, *inputs: jax.Array | None) -> jax.Array:
+def _apply(layer: Layer, remat: Remat, *inputs: Any) -> jax.Array:
     if remat == "none":
-        return layer(*inputs)  # pyright: ignore[reportArgumentType]
+        return layer(*inputs)
     graphdef, params = nnx.split(layer)
     # Products without batch dimensions are those with parameters; attention's have rows and heads.
     policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
@@ -252,10 +230,6 @@ def _apply(layer: Layer, remat: Remat, *inputs: jax.Array | None) -> jax.Array:
 def _add_and_normalise(norm: nnx.LayerNorm, hidden: jax.Array, change: jax.Array) -> jax.Array:
     """In float32, and back to the type of `hidden`."""
     return norm(hidden.astype(jnp.float32) + change.astype(jnp.float32)).astype(hidden.dtype)
-
-
-def _fold_in(key: jax.Array | None, number: int) -> jax.Array | None:
-    return None if key is None else jax.random.fold_in(key, number)
 
 
 def _linear(config: EncoderConfig, inputs: int, outputs: int, dtype: Any, param_dtype: Any, rngs: nnx.Rngs):
