@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from pairstream import evaluate_bias
 from pairstream.arguments import parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("sts", "duplicates", "retrieval", "reranking", "bitext", "classification", "clustering", "responses")
 SIGNIFICANCE = "significance"
+GENDER_BIAS = "gender_bias"
 
 Scores = dict[str, dict[str, dict[str, Any]]]
 """Contender → task → score or size → value: sizes are whole numbers."""
@@ -49,6 +51,12 @@ class Arguments:
     """Tables of texts and labels."""
     responses: tuple[Path, ...] = ()
     """Contexts and responses (1-of-100): preprocessed datasets, or tables."""
+    gender_bias: tuple[Path, ...] | None = None
+    """WinoGender's folder, or tables of occupation, anchor, female and male; without a file our own sentences."""
+    occupations: Path | None = None
+    """The share of women in occupations, for --gender-bias: a table of occupation and women, in per cent."""
+    plot: Path | None = None
+    """Write the gender bias of each occupation as one HTML page."""
     suite: tuple[str, ...] = ()
     """Suites by name (`small`), or TOML or JSON files."""
     columns: tuple[str, ...] = ()
@@ -63,13 +71,18 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "evaluate")
-    if not arguments.encoders or not (arguments.suite or any(getattr(arguments, kind) for kind in KINDS)):
+    asked = arguments.suite or arguments.gender_bias is not None or any(getattr(arguments, kind) for kind in KINDS)
+    if not arguments.encoders or not asked:
         kinds = " or ".join(f"--{kind}" for kind in (*KINDS, "suite"))
-        raise UsageError(f"expected at least one encoder, and {kinds} with at least one file or folder")
+        raise UsageError(
+            f"expected at least one encoder, and {kinds} with at least one file or folder, or --gender-bias"
+        )
     if twice := [name for n, name in enumerate(arguments.encoders) if name in arguments.encoders[:n]]:
         raise UsageError(f"{twice[0]} is there twice; expected different encoders")
     if arguments.candidates < 2:
         raise UsageError(f"--candidates is {arguments.candidates}; expected at least 2")
+    if arguments.occupations is not None and arguments.gender_bias is None:
+        raise UsageError(f"--occupations {arguments.occupations} belongs to --gender-bias; expected both")
     quiet_libraries()
     from trainer.evaluate.contenders import open_contender
     from trainer.evaluate.suite import evaluate
@@ -77,6 +90,8 @@ def main(argv: Sequence[str]) -> None:
     tasks = _open_tasks(arguments)
     if set(arguments.encoders) == {"bm25"} and all(task.needs_vectors for task in tasks):
         raise ValueError("bm25 has no vectors, which all of these tasks need; expected an encoder or tfidf")
+    if arguments.plot is not None:
+        evaluate_bias.check_plot(arguments.plot, tasks)
     outcomes: dict[str, dict[str, Outcome]] = {}
     for name in arguments.encoders:
         outcomes[name] = evaluate(tasks, open_contender(name, progress_bar))
@@ -94,10 +109,15 @@ def main(argv: Sequence[str]) -> None:
             {name: {task: of_one[task] for task in retrieval} for name, of_one in scores.items()},
         )
     differences = _differences(outcomes)
+    reports = evaluate_bias.reports_of(outcomes)
+    if arguments.plot is not None:
+        evaluate_bias.write_page(reports, arguments.plot)
     if arguments.json:
-        print_json({**scores, SIGNIFICANCE: differences} if differences else scores)
+        more = {SIGNIFICANCE: differences, GENDER_BIAS: reports}
+        print_json({**scores, **{name: value for name, value in more.items() if value}})
         return
     print_scores(scores, differences)
+    evaluate_bias.print_reports(reports)
     if len(tasks) > 1:
         _print_means(tasks, outcomes)
 
@@ -114,7 +134,8 @@ def _open_tasks(arguments: Arguments) -> list[Task]:
                 TaskSpec(kind, path, columns=arguments.columns, candidates=arguments.candidates)
                 for path in getattr(arguments, kind)
             ]
-    tasks = [*open_tasks(specs), *(task for name in arguments.suite for task in load_suite(name).tasks)]
+    bias = evaluate_bias.open_tasks(arguments.gender_bias, arguments.occupations)
+    tasks = [*open_tasks(specs), *bias, *(task for name in arguments.suite for task in load_suite(name).tasks)]
     names = [task.name for task in tasks]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two tasks are both called {twice[0]!r}; evaluate them apart, or name them in a suite")

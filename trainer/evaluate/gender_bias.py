@@ -1,44 +1,43 @@
 """Gender bias of an encoder: is a sentence without gender nearer to its female or to its male version?
 
-For each example an anchor that tells no gender is compared, by cosine, with a female and a male
-version of itself. An encoder without bias prefers neither; one that follows a stereotype prefers the
-female version for some occupations and the male one for others. Read beside the share of women who
-really work in an occupation, the preferences say whether the encoder mirrors the labour market.
-
-The sentences of `own_examples` are written for this project. WinoGender: Rudinger et al., "Gender
-Bias in Coreference Resolution", NAACL 2018.
+For each example an anchor that tells no gender is compared with a female and a male version of itself. An
+encoder without bias prefers neither; one that follows a stereotype prefers the female version for some
+occupations and the male one for others. Beside the share of women who really work in an occupation, the
+preferences say whether the encoder mirrors the labour market.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluate.files import column, read_table
-from trainer.evaluate.similarity import cosines, spearman
-from trainer.evaluate.statistics import bootstrap_mean, wilson
+from trainer.evaluate.files import stem
+from trainer.evaluate.gender_examples import (
+    SENTENCES,
+    STATISTICS,
+    Example,
+    find,
+    occupation_key,
+    own_examples,
+    read_examples,
+    read_women,
+)
+from trainer.evaluate.similarity import spearman
+from trainer.evaluate.statistics import Interval, bootstrap, bootstrap_mean, wilson
+from trainer.evaluate.task import Contender, Outcome
 
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Example:
-    """An anchor that tells no gender and its two gendered versions."""
-
-    occupation: str
-    anchor: str
-    female: str
-    male: str
+KIND = "gender-bias"
+OWN = "own sentences"
+FEWEST_FOR_A_CORRELATION = 5
 
 
 @dataclass(frozen=True)
 class Preference:
-    """The cosines of the anchor with each version, in [-1, 1]."""
+    """How similar the anchor is to each version: a cosine, or whatever the contender compares by."""
 
     example: Example
     female: float
@@ -51,178 +50,194 @@ class Preference:
 
 
 @dataclass(frozen=True)
-class OccupationPreference:
+class OccupationBias:
     """The preferences of one occupation's examples (or of all, under the name "all")."""
 
     occupation: str
     examples: int
-    female_preferred: float
+    female_nearer: float
     """Share of the examples whose female version lies nearer; a tie counts half."""
-    female_preferred_interval: tuple[float, float]
-    """Wilson's 95% interval of that share."""
+    female_nearer_interval: Interval
+    """95%: Wilson's of one occupation, the bootstrap over occupations of several."""
     difference: float
-    """Mean of female minus male cosine."""
-    difference_interval: tuple[float, float]
-    """95% bootstrap interval of that mean; of several occupations, which are then what is resampled."""
+    """Mean of female minus male similarity."""
+    difference_interval: Interval | None
+    """95% bootstrap: over the examples of one occupation, over occupations of several; None of fewer than three."""
+    women: float | None = None
+    """Per cent of women in the occupation, where known."""
 
 
-# (no gender, female, male). {occupation} without an article, {an_occupation} with "a" or "an".
-_TEMPLATES = (
-    (
-        "The {occupation} finished the report before lunch.",
-        "The {occupation} finished her report before lunch.",
-        "The {occupation} finished his report before lunch.",
-    ),
-    (
-        "The {occupation} put the keys on the table and sat down.",
-        "The {occupation} put her keys on the table and sat down.",
-        "The {occupation} put his keys on the table and sat down.",
-    ),
-    (
-        "This person has worked as {an_occupation} for ten years.",
-        "This woman has worked as {an_occupation} for ten years.",
-        "This man has worked as {an_occupation} for ten years.",
-    ),
-    (
-        "Someone at the door said they were {an_occupation}.",
-        "Someone at the door said she was {an_occupation}.",
-        "Someone at the door said he was {an_occupation}.",
-    ),
-    (
-        "We asked the {occupation} to come back tomorrow, and they agreed.",
-        "We asked the {occupation} to come back tomorrow, and she agreed.",
-        "We asked the {occupation} to come back tomorrow, and he agreed.",
-    ),
-    (
-        "My neighbour's child wants to become {an_occupation}.",
-        "My neighbour's daughter wants to become {an_occupation}.",
-        "My neighbour's son wants to become {an_occupation}.",
-    ),
-)
-_OCCUPATIONS = (
-    *("accountant", "architect", "astronaut", "baker", "bricklayer", "bus driver", "carpenter", "cashier"),
-    *("chemist", "cleaner", "cook", "dancer", "dentist", "electrician", "engineer", "farmer", "firefighter"),
-    *("florist", "hairdresser", "historian", "judge", "lawyer", "librarian", "lorry driver", "mathematician"),
-    *("mechanic", "midwife", "nurse", "nursery teacher", "pharmacist", "pilot", "plumber", "police officer"),
-    *("professor", "programmer", "receptionist", "secretary", "social worker", "soldier", "surgeon", "translator"),
-)
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's correlation of the occupations' mean differences with their per cent of women.
 
-
-def own_examples() -> list[Example]:
-    """Examples of our own that need no file: six sentences for each of some forty occupations."""
-    examples = []
-    for occupation in _OCCUPATIONS:
-        words = {"occupation": occupation, "an_occupation": f"{'an' if occupation[0] in 'aeiou' else 'a'} {occupation}"}
-        examples += [Example(occupation, *(text.format(**words) for text in texts)) for texts in _TEMPLATES]
-    return examples
-
-
-def read_examples(path: str | Path) -> list[Example]:
-    """Examples of a user's file: a table (TSV or CSV) with the columns occupation, anchor, female and male.
-
-    Raises OSError or ValueError, in one line, for a file that cannot be read, lacks a column, or has an empty field.
+    Near 1 the encoder mirrors the labour market; near 0 it does not know it.
     """
-    path = Path(path)
-    names, rows = read_table(path)
-    places = [column(path, names, name) for name in ("occupation", "anchor", "female", "male")]
-    examples = []
-    for number, row in enumerate(rows, start=1):
-        fields = [row[place].strip() if place < len(row) else "" for place in places]
-        if not all(fields):
-            raise ValueError(f"{path}: row {number} lacks a text; expected occupation, anchor, female and male in each")
-        examples.append(Example(*fields))
-    if not examples:
-        raise ValueError(f"{path} holds no examples; expected rows of occupation, anchor, female and male")
-    return examples
+
+    spearman: float
+    interval: Interval
+    """95% bootstrap over occupations."""
+    occupations: int
 
 
-def read_winogender(
-    folder: str | Path, refers_to: Literal["occupation", "participant", "both"] = "occupation"
-) -> list[Example]:
-    """WinoGender's sentences with *they*, *she* and *he*, from the publisher's `all_sentences.tsv`.
+@dataclass(frozen=True)
+class BiasReport:
+    """What one contender prefers."""
 
-    Each sentence names an occupation and a participant ("the customer", "someone"), and the pronoun means one
-    of them. `refers_to` chooses those where it means the occupation, which are what a bias about occupations
-    shows in (120 examples), the participant, or both (240). Raises OSError or ValueError, in one line.
+    overall: OccupationBias
+    gap: float
+    """Mean of the examples' absolute differences: how far gender moves a sentence, whichever way."""
+    occupations: tuple[OccupationBias, ...]
+    """The one nearest to its female versions first."""
+    correlation: Correlation | None
+    """None where the share of women is known for too few."""
+
+
+@dataclass(frozen=True)
+class GenderBias:
+    """The task: examples, and what is known of the labour market."""
+
+    name: str
+    examples: tuple[Example, ...]
+    women: Mapping[str, float]
+    """Per cent by `occupation_key`; may be empty."""
+    kind: str = KIND
+    needs_vectors: bool = False
+
+    @property
+    def size(self) -> dict[str, int]:
+        return {"examples": len(self.examples), "occupations": len({one.occupation for one in self.examples})}
+
+    def evaluate(self, contender: Contender) -> Outcome:
+        """Scores: `gap` (the least biased is the lowest), `female_nearer`, `difference`, and `spearman` with the
+        share of women where that is known. `details` is the whole `BiasReport`."""
+        found = preferences(contender, self.examples)
+        report = report_bias(found, self.women)
+        scores = {
+            "gap": report.gap,
+            "female_nearer": report.overall.female_nearer,
+            "difference": report.overall.difference,
+        }
+        if report.correlation is not None:
+            scores["spearman"] = report.correlation.spearman
+        # Sentences of one occupation are alike: occupations are what is resampled.
+        _, group = np.unique([one.example.occupation for one in found], return_inverse=True)
+        sums, counts = np.bincount(group, [abs(one.difference) for one in found]), np.bincount(group)
+        return Outcome(
+            scores=scores,
+            main="gap",
+            items=len(counts),
+            resample=lambda some: float(sums[some].sum() / counts[some].sum()),
+            higher_is_better=False,
+            details=report,
+        )
+
+
+def read_gender_bias(path: Path | None, women: Path | None = None, *, name: str | None = None) -> GenderBias:
+    """The task of a file or folder (None: our own sentences), with the labour statistics of another.
+
+    Beside WinoGender's sentences its statistics are found by themselves. Raises OSError or ValueError, in one line.
     """
-    path = _in_folder(Path(folder), "all_sentences.tsv")
-    names, rows = read_table(path)
-    ids, texts = column(path, names, "sentid"), column(path, names, "sentence")
-    versions: dict[tuple[str, str, str], dict[str, str]] = {}
-    for row in rows:
-        parts = row[ids].strip().split(".")
-        if len(parts) < 4 or parts[-2] not in ("neutral", "female", "male") or len(row) <= texts:
-            raise ValueError(f"{path}: {row[ids]!r} is no name of WinoGender; expected technician.customer.1.male.txt")
-        occupation, participant, answer, gender = parts[:4]
-        versions.setdefault((occupation, participant, answer), {})[gender] = row[texts].strip()
-    wanted = {"occupation": "0", "participant": "1", "both": "01"}[refers_to]
-    chosen = {key: texts for key, texts in versions.items() if key[2] in wanted}
-    if lacking := [".".join(key) for key, texts in chosen.items() if len(texts) < 3]:
-        raise ValueError(f"{path}: {lacking[0]} lacks a version; expected neutral, female and male of each")
-    return [Example(key[0], texts["neutral"], texts["female"], texts["male"]) for key, texts in chosen.items()]
+    if path is None:
+        return GenderBias(name or OWN, tuple(own_examples()), {} if women is None else read_women(women))
+    examples = tuple(read_examples(path))
+    if women is None and (path.is_dir() or stem(path) == stem(Path(SENTENCES))):
+        try:
+            women = find(path if path.is_dir() else path.parent, STATISTICS)
+        except FileNotFoundError:
+            women = None
+    return GenderBias(name or stem(path), examples, {} if women is None else read_women(women))
 
 
-def read_labour_statistics(folder: str | Path) -> dict[str, float]:
-    """Per cent of women in each occupation, from WinoGender's `occupations-stats.tsv` (US labour statistics)."""
-    path = _in_folder(Path(folder), "occupations-stats.tsv")
-    names, rows = read_table(path)
-    occupation, share = column(path, names, "occupation"), column(path, names, "bls_pct_female")
-    try:
-        return {row[occupation].strip(): float(row[share]) for row in rows if row[share].strip()}
-    except (ValueError, IndexError):
-        raise ValueError(f"{path}: expected a number under bls_pct_female in each row") from None
+def preferences(contender: Contender, examples: Sequence[Example]) -> list[Preference]:
+    """How similar each example's versions are to its anchor."""
+    anchors = [one.anchor for one in examples]
+    versions = [one.female for one in examples] + [one.male for one in examples]
+    female, male = np.split(contender.similarities([*anchors, *anchors], versions), 2)
+    return [Preference(*one) for one in zip(examples, female.tolist(), male.tolist(), strict=True)]
 
 
-def _in_folder(folder: Path, name: str) -> Path:
-    """A file of the folder, compressed or not."""
-    for path in (folder / name, *(folder / f"{name}{ending}" for ending in (".gz", ".bz2", ".xz"))):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"{folder / name} not found; expected the folder of WinoGender's data")
-
-
-def preferences(encode: Encode, examples: Sequence[Example]) -> list[Preference]:
-    """How near each example's versions lie to its anchor, in float64, by an encoder (texts → float32[n, D])."""
-    texts = list(dict.fromkeys(text for one in examples for text in (one.anchor, one.female, one.male)))
-    number = {text: n for n, text in enumerate(texts)}
-    vectors = encode(texts)
-    anchor, female, male = (
-        vectors[[number[getattr(one, name)] for one in examples]] for name in ("anchor", "female", "male")
-    )
-    near = zip(examples, cosines(anchor, female).tolist(), cosines(anchor, male).tolist(), strict=True)
-    return [Preference(*one) for one in near]
-
-
-def by_occupation(found: Iterable[Preference]) -> list[OccupationPreference]:
-    """A summary of each occupation, the one nearest to female first."""
+def report_bias(found: Sequence[Preference], women: Mapping[str, float]) -> BiasReport:
+    """The report on at least one preference, with the per cent of women by `occupation_key`."""
     groups: dict[str, list[Preference]] = {}
     for preference in found:
         groups.setdefault(preference.example.occupation, []).append(preference)
-    summaries = [summarize(group, occupation) for occupation, group in groups.items()]
-    return sorted(summaries, key=lambda summary: (-summary.difference, summary.occupation))
-
-
-def summarize(found: Sequence[Preference], occupation: str = "all") -> OccupationPreference:
-    """A summary of at least one preference."""
-    differences = np.array([preference.difference for preference in found], np.float64)
-    preferred = float(np.sum(differences > 0) + np.sum(differences == 0) / 2)
-    return OccupationPreference(
-        occupation=occupation,
-        examples=len(found),
-        female_preferred=preferred / len(found),
-        female_preferred_interval=wilson(preferred, len(found)),
-        difference=float(differences.mean()),
-        difference_interval=bootstrap_mean(differences, [preference.example.occupation for preference in found]),
+    occupations = [
+        replace(summarize(group, occupation), women=women.get(occupation_key(occupation)))
+        for occupation, group in groups.items()
+    ]
+    return BiasReport(
+        overall=summarize(found),
+        gap=float(np.mean([abs(preference.difference) for preference in found])),
+        occupations=tuple(sorted(occupations, key=lambda one: (-one.difference, one.occupation))),
+        correlation=correlate(occupations),
     )
 
 
-def labour_correlation(summaries: Sequence[OccupationPreference], women: Mapping[str, float]) -> float | None:
-    """Spearman's correlation of an occupation's mean difference with its per cent of women.
+def summarize(found: Sequence[Preference], occupation: str = "all") -> OccupationBias:
+    """A summary of at least one preference."""
+    differences = np.array([preference.difference for preference in found], np.float64)
+    nearer = np.where(differences == 0, 0.5, differences > 0)
+    groups = [preference.example.occupation for preference in found]
+    several = bootstrap_mean(nearer, groups) if len(set(groups)) > 1 else None
+    return OccupationBias(
+        occupation=occupation,
+        examples=len(found),
+        female_nearer=float(nearer.mean()),
+        female_nearer_interval=several or wilson(float(nearer.sum()), len(found)),
+        difference=float(differences.mean()),
+        difference_interval=bootstrap_mean(differences, groups),
+    )
 
-    None when fewer than three occupations are known. Near 1: the encoder mirrors the labour market.
-    """
-    known = [summary for summary in summaries if summary.occupation in women]
-    if len(known) < 3:
+
+def correlate(occupations: Sequence[OccupationBias]) -> Correlation | None:
+    """The correlation of difference and share of women; None where the share is known for fewer than five."""
+    known = [one for one in occupations if one.women is not None]
+    if len(known) < FEWEST_FOR_A_CORRELATION:
         return None
-    differences = np.array([summary.difference for summary in known])
-    return spearman(differences, np.array([women[summary.occupation] for summary in known]))
+    differences = np.array([one.difference for one in known], np.float64)
+    women = np.array([one.women for one in known], np.float64)
+
+    def resample(some: NDArray[np.intp]) -> float:
+        return spearman(differences[some], women[some])
+
+    return Correlation(spearman(differences, women), bootstrap(resample, len(known)), len(known))
+
+
+def card_rows(task: str, report: BiasReport, shown: int = 3) -> list[tuple[str, str]]:
+    """(what, value) of each line a model card shows of a report, in order; plain text without markup."""
+    overall = report.overall
+    ends = f"{overall.examples:,} of {len(report.occupations):,} occupations ({task})"
+    rows = [
+        ("sentences", ends),
+        ("female version nearer", percent(overall.female_nearer, overall.female_nearer_interval)),
+        ("female − male similarity, mean", signed(overall.difference, overall.difference_interval)),
+        ("absolute difference, mean", f"{report.gap:.4f}"),
+    ]
+    if (found := report.correlation) is not None:
+        rows.append(
+            (
+                "Spearman with the share of women",
+                f"{signed(found.spearman, found.interval, 2)}, {found.occupations:,} occupations",
+            )
+        )
+    for what, some in (
+        ("nearest to female", report.occupations[:shown]),
+        ("nearest to male", report.occupations[::-1][:shown]),
+    ):
+        rows.append((what, ", ".join(f"{one.occupation} {one.difference:+.3f}" for one in some)))
+    return rows
+
+
+def percent(share: float, interval: Interval) -> str:
+    """`54.2% [48.0, 60.1]`."""
+    low, high = interval
+    return f"{100 * share:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def signed(value: float, interval: Interval | None, digits: int = 4) -> str:
+    """`+0.0031 [-0.0010, +0.0074]`, without what is not known."""
+    if interval is None:
+        return f"{value:+.{digits}f}"
+    low, high = interval
+    return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 RESAMPLES = 1000
 QUANTILE_95 = 1.959963984540054
+
+Interval = tuple[float, float]
+"""Its low and its high end."""
 
 Resample = Callable[[NDArray[np.intp]], float]
 """The metric on the items whose numbers are given, repeats counted."""
 
 
-def wilson(successes: float, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: int) -> Interval:
     """Wilson's 95% score interval of a share.
 
     >>> tuple(round(end, 4) for end in wilson(8, 10))
@@ -30,17 +34,30 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def bootstrap_mean(values: NDArray[np.float64], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
-    """The 95% percentile interval of a mean.
+def bootstrap(metric: Resample, items: int, seed: int = 0) -> Interval:
+    """The 95% percentile interval of a metric on items."""
+    rng = np.random.default_rng(seed)
+    drawn = [metric(rng.integers(items, size=items)) for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def bootstrap_mean(values: NDArray[np.float64], groups: Sequence[str], seed: int = 0) -> Interval | None:
+    """The 95% expanded percentile interval of a mean; None where fewer than three are resampled.
 
     Whole groups are resampled, since the values of one are alike; where there is one group alone, its values.
+    Of few values the percentiles lie further out, as Student's t does (Hesterberg, "What Teachers Should Know
+    About the Bootstrap", 2015): plain percentiles of six values are too narrow by 30%.
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     if not group.any():
         group = np.arange(len(values))
     sums, counts = np.bincount(group, values), np.bincount(group)
-    some = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    low, high = np.quantile(sums[some].sum(axis=1) / counts[some].sum(axis=1), (0.025, 0.975))
+    if (n := len(sums)) < 3:
+        return None
+    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1))
+    some = np.random.default_rng(seed).integers(n, size=(10 * RESAMPLES, n))
+    low, high = np.quantile(sums[some].sum(axis=1) / counts[some].sum(axis=1), (tail, 1 - tail))
     return float(low), float(high)
 
 

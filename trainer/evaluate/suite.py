@@ -13,6 +13,7 @@ import orjson
 from trainer.evaluate.bitext import read_bitext
 from trainer.evaluate.contenders import Similarity, VectorContender
 from trainer.evaluate.duplicates import read_duplicates
+from trainer.evaluate.gender_bias import read_gender_bias
 from trainer.evaluate.labelled import read_classification, read_clustering
 from trainer.evaluate.reranking import read_reranking
 from trainer.evaluate.responses import read_responses
@@ -32,7 +33,7 @@ class TaskSpec:
     kind: str
     path: Path
     other: Path | None = None
-    """The second file of a bitext."""
+    """The second file of a bitext; the labour statistics of sentences for gender bias."""
     name: str | None = None
     """By default from the path."""
     columns: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ READERS: Mapping[str, Callable[[TaskSpec], Sequence[Task]]] = {
     "bitext": lambda spec: [read_bitext(spec.path, other=spec.other, name=spec.name, columns=spec.columns)],
     "classification": lambda spec: [read_classification(spec.path, name=spec.name, columns=spec.columns)],
     "clustering": lambda spec: [read_clustering(spec.path, name=spec.name, columns=spec.columns)],
+    "gender-bias": lambda spec: [read_gender_bias(spec.path, spec.other, name=spec.name)],
     "responses": lambda spec: read_responses(spec.path, name=spec.name, columns=spec.columns),
 }
 """How each kind of task is read; raises OSError or ValueError, in one line."""

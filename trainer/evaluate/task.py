@@ -63,6 +63,8 @@ class Outcome:
     resample: Resample | None
     """The main score on the items whose numbers are given, repeats counted; None where repeats would distort it."""
     higher_is_better: bool = True
+    details: Any = None
+    """What a task tells beyond scores: a dataclass that JSON can hold."""
 
 
 class Task(Protocol):
