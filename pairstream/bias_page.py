@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pairstream.page_frame import whole_page
 from pairstream.report_html import Html, details, element, join, table
-from trainer.evaluate.gender_bias import BiasReport, OccupationBias, card_rows, percent, signed
+from trainer.evaluate.gender_bias import BiasReport, OccupationBias, card_rows, signed
 
 NAMED = 4
 """Occupations at each end that are named in the plot against the labour market; the others on hovering."""
@@ -35,13 +35,13 @@ def page(reports: Mapping[str, Mapping[str, BiasReport]]) -> bytes:
 def _preferences(report: BiasReport) -> Html:
     """A row for each occupation: dot, interval, numbers. Dots are placed by the mean difference."""
     scale = _Scale.of(report.occupations)
-    rows = [_row(scale, report.overall, "all occupations", "all")]
+    rows = [_row(scale, report.overall, "all", "all")]
     rows += [_row(scale, one, one.occupation) for one in report.occupations]
     heads = (
         element("th", "occupation", scope="col"),
         element("th", scale.ticks(), scope="col", class_="dots"),
         element("th", "difference", scope="col", class_="n"),
-        element("th", "female nearer", scope="col", class_="n"),
+        element("th", "female nearer", scope="col", class_="n odd"),
         element("th", "women", scope="col", class_="n"),
     )
     content = (
@@ -65,7 +65,7 @@ def _row(scale: _Scale, one: OccupationBias, name: str, class_: str | bool = Fal
         element("th", name, scope="row", dir="auto"),
         element("td", plot, class_="dots"),
         element("td", f"{one.difference:+.4f}", class_="n"),
-        element("td", percent(one.female_nearer, one.female_nearer_interval), class_="n"),
+        element("td", f"{100 * one.female_nearer:.0f}%", class_="n odd"),
         element("td", "" if one.women is None else f"{one.women:.1f}%", class_="n"),
         class_=class_,
     )
@@ -79,17 +79,17 @@ def _labour_market(report: BiasReport) -> Html:
     scale = _Scale.of(known)
     shapes = []
     for tick in scale.at:
-        y = scale.place(-tick)  # upwards is more
+        y = scale.height(tick)
         shapes.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="axis" if tick == 0 else "grid"))
         shapes.append(element("text", scale.label(tick), x="-6", y=y, dy="4", text_anchor="end"))
     for women in range(0, 101, 25):
         shapes.append(element("text", f"{women}%", x=f"{women}%", y="100%", dy="16", text_anchor="middle"))
     named = {id(one) for one in (*known[:NAMED], *known[-NAMED:])}
     for one in known:
-        x, y = f"{one.women:.2f}%", scale.place(-one.difference)
+        x, y = f"{one.women:.2f}%", scale.height(one.difference)
         if one.difference_interval is not None:
             low, high = one.difference_interval
-            shapes.append(element("line", x1=x, x2=x, y1=scale.place(-low), y2=scale.place(-high), class_="interval"))
+            shapes.append(element("line", x1=x, x2=x, y1=scale.height(low), y2=scale.height(high), class_="interval"))
         said = f"{one.occupation}: {one.women:.1f}% women, {signed(one.difference, one.difference_interval)}"
         shapes.append(element("circle", element("title", said), cx=x, cy=y, r="4.5"))
         if id(one) in named:
@@ -132,7 +132,15 @@ class _Scale:
         return cls(min(ends), max(ends))
 
     def place(self, value: float) -> str:
-        return f"{100 * (value - self.at[0]) / (self.at[-1] - self.at[0]):.2f}%"
+        """From the left."""
+        return f"{100 * self._part(value):.2f}%"
+
+    def height(self, value: float) -> str:
+        """From above, more being higher."""
+        return f"{100 - 100 * self._part(value):.2f}%"
+
+    def _part(self, value: float) -> float:
+        return (value - self.at[0]) / (self.at[-1] - self.at[0])
 
     def label(self, tick: float) -> str:
         return f"{tick:+.{max(0, -math.floor(math.log10(self.step)))}f}" if tick else "0"
@@ -140,7 +148,15 @@ class _Scale:
     def ticks(self) -> Html:
         """The axis' labels, for the head of the column of dots."""
         inner = [
-            element("text", self.label(tick), x=self.place(tick), y="12", text_anchor="middle") for tick in self.at
+            element(
+                "text",
+                self.label(tick),
+                x=self.place(tick),
+                y="12",
+                text_anchor="middle",
+                class_=False if round(tick / self.step) % 2 == 0 else "odd",  # left out where the page is narrow
+            )
+            for tick in self.at
         ]
         return element("svg", *inner, width="100%", height="16", aria_hidden="true")
 
