@@ -86,7 +86,7 @@ class MtebEncoder:
         type; else what sentence-transformers puts before a query, a document or any text."""
         side = getattr(prompt_type, "value", prompt_type)
         for name in (task_metadata.name, task_metadata.type):
-            for key in ((f"{name}-{side}", name) if side else (name,)):
+            for key in (f"{name}-{side}", name) if side else (name,):
                 if key in self.named_prompts:
                     return self.named_prompts[key]
         return {"query": self.prompts.query, "document": self.prompts.document}.get(side or "", self.prompts.text)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainer.evaluate.statistics import RESAMPLES, compare
+from trainer.evaluate.statistics import RESAMPLES, bootstrap, bootstrap_mean, compare
 
 
 def means(values: np.ndarray):
@@ -40,3 +40,29 @@ def test_a_comparison_repeats_with_its_seed_and_turns_with_its_sides() -> None:
     assert one == compare(first, second, 50, seed=7) != compare(first, second, 50, seed=8)
     other = compare(second, first, 50, seed=7)
     assert (other.difference, other.low, other.p) == pytest.approx((-one.difference, -one.high, one.p))
+
+
+@pytest.mark.parametrize("n", [4, 6, 20])
+def test_the_interval_of_a_mean_holds_the_truth_as_often_as_it_says(n: int) -> None:
+    rng = np.random.default_rng(4)
+    held = 0
+    for _ in range(200):
+        low, high = bootstrap_mean(rng.standard_normal(n), ["one"] * n) or (0.0, 0.0)
+        held += low <= 0 <= high
+    assert 0.85 <= held / 200 <= 0.99  # plain percentiles of four: 0.75
+
+
+def test_groups_are_resampled_whole() -> None:
+    rng = np.random.default_rng(5)
+    groups = [f"g{n}" for n in range(30) for _ in range(10)]
+    values = np.repeat(rng.standard_normal(30), 10)
+    apart, whole = bootstrap_mean(values, ["one"] * 300), bootstrap_mean(values, groups)
+    assert apart is not None and whole is not None
+    assert whole[1] - whole[0] == pytest.approx(np.sqrt(10) * (apart[1] - apart[0]), rel=0.15)
+    assert bootstrap_mean(values[:20], groups[:20]) is None
+
+
+def test_the_bootstrap_of_any_metric_is_that_of_a_mean() -> None:
+    values = np.random.default_rng(6).standard_normal(400)
+    low, high = bootstrap(means(values), 400)
+    assert (low, high) == pytest.approx(bootstrap_mean(values, ["one"] * 400), abs=0.02)
