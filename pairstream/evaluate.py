@@ -202,10 +202,14 @@ def print_scores(scores: Scores, differences: Mapping[str, Sequence[Mapping[str,
 
 
 def _print_means(tasks: Sequence[Task], outcomes: Mapping[str, Mapping[str, Outcome]]) -> None:
-    """The mean of main scores over the tasks that every contender did."""
+    """The mean of main scores over the tasks that every contender did and in which more is better."""
     from trainer.evaluate.suite import mean_of
 
-    shared = [task.name for task in tasks if all(task.name in of_one for of_one in outcomes.values())]
+    shared = [
+        task.name
+        for task in tasks
+        if all(task.name in of_one and of_one[task.name].higher_is_better for of_one in outcomes.values())
+    ]
     if len(shared) < 2:
         return
     print(f"\nmean of the main scores of {len(shared)} tasks")

@@ -67,7 +67,7 @@ class SmallSTS(AbsTaskSTS):
 
         left, right = ([self.write(text) for text in texts] for texts in (STS.left, STS.right))
         columns = {"sentence1": left, "sentence2": right, "score": STS.gold.tolist()}
-        self.dataset = DatasetDict(test=Dataset.from_dict(columns))
+        self.dataset = DatasetDict({"test": Dataset.from_dict(columns)})
         self.data_loaded = True
 
 
@@ -84,7 +84,9 @@ class SmallRetrieval(AbsTaskRetrieval):
         rows = [{"id": f"d{n}", "title": "", "text": self.write(text)} for n, text in enumerate(made.documents)]
         split = {
             "corpus": Dataset.from_list(rows),
-            "queries": Dataset.from_list([{"id": f"q{n}", "text": self.write(text)} for n, text in enumerate(made.queries)]),
+            "queries": Dataset.from_list(
+                [{"id": f"q{n}", "text": self.write(text)} for n, text in enumerate(made.queries)]
+            ),
             "relevant_docs": {
                 f"q{n}": {f"d{document}": grade for document, grade in relevant.items()}
                 for n, relevant in enumerate(made.relevant)
@@ -166,10 +168,11 @@ def with_head(folder: Path, similarity: str, prompts: dict[str, str], default: s
     [
         ({}, None),
         ({"query": "w3 w4 ", "document": "w9 "}, None),
-        ({"query": "w3 w4 ", "passage": "w9 ", "any": "w1 "}, "any"),
+        ({"query": "w3 w4 ", "document": "w9 ", "any": "w1 "}, "any"),
+        ({"any": "w1 "}, "any"),
         ({"STS": "w5 ", "Retrieval-query": "w6 ", "Retrieval": "w7 ", "query": "w3 "}, None),
     ],
-    ids=["none", "sides", "default", "task types"],
+    ids=["none", "sides", "sides and default", "default", "task types"],
 )
 def test_prompts_and_similarity_are_those_sentence_transformers_uses(
     tmp_path: Path, similarity: str, prompts: dict[str, str], default: str | None

@@ -46,6 +46,16 @@ def test_bias_is_printed_per_occupation_and_compared(tmp_path: Path, capsys: pyt
     assert re.search(r"Spearman with the share of women  [+-]\d\.\d\d \[.*\], 6 occupations", out)
 
 
+def test_bias_does_not_count_in_the_mean_of_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentences, _ = write_sentences(tmp_path)
+    for name in ("sts-a.tsv", "sts-b.tsv"):
+        (tmp_path / name).write_text("sentence1\tsentence2\tscore\na b\ta b\t5\na b\ta c\t2\na b\td e\t0\n")
+    first, second = (str(tmp_path / name) for name in ("sts-a.tsv", "sts-b.tsv"))
+    assert "mean of" not in call(capsys, "tfidf", "--sts", first, "--gender-bias", str(sentences))[1]
+    out = call(capsys, "tfidf", "--sts", first, second, "--gender-bias", str(sentences))[1]
+    assert "mean of the main scores of 2 tasks\n  tfidf  1.0000" in out
+
+
 def test_json_holds_every_occupation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sentences, women = write_sentences(tmp_path)
     status, out, _ = call(capsys, "tfidf", "--gender-bias", str(sentences), "--occupations", str(women), "--json")

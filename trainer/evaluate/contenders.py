@@ -149,5 +149,6 @@ def read_settings(folder: Path) -> tuple[Similarity, Prompts]:
         raise ValueError(f"{path}: similarity_fn_name is {similarity!r}; expected cosine or dot")
     prompts = document.get("prompts") or {}
     default = prompts.get(document.get("default_prompt_name") or "", "")
-    document_prompt = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), default)
-    return similarity, Prompts(query=prompts.get("query") or default, document=document_prompt, text=default)
+    # As sentence-transformers does: the default stands before texts that are neither query nor document.
+    document_prompt = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), "")
+    return similarity, Prompts(query=prompts.get("query") or "", document=document_prompt, text=default)

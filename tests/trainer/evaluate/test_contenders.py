@@ -80,7 +80,7 @@ def test_settings_tell_similarity_and_prompts(tmp_path: Path) -> None:
     write_settings(tmp_path, similarity_fn_name="dot", prompts={"query": "q: ", "passage": "p: ", "document": ""})
     assert read_settings(tmp_path) == ("dot", Prompts("q: ", "p: ", ""))
     write_settings(tmp_path, prompts={"sts": "s: "}, default_prompt_name="sts", similarity_fn_name=None)
-    assert read_settings(tmp_path) == ("cosine", Prompts("s: ", "s: ", "s: "))
+    assert read_settings(tmp_path) == ("cosine", Prompts("", "", "s: "))
     write_settings(tmp_path, similarity_fn_name="euclidean")
     with pytest.raises(ValueError, match="similarity_fn_name is 'euclidean'; expected cosine or dot"):
         read_settings(tmp_path)

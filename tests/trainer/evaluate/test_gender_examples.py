@@ -14,6 +14,7 @@ from trainer.evaluate.gender_examples import Example, own_examples, read_example
 
 NURSE = Example("nurse", "They sat.", "She sat.", "He sat.")
 PILOT = Example("pilot", 'The "pilot", she said', "b", "c")
+QUOTED_PILOT, TABBED_PILOT = 'pilot,"The ""pilot"", she said",b,c', 'c\tb\tThe "pilot", she said\tpilot'
 WINOGENDER = [
     f"{name}.{answer}.{gender}.txt\tThe {name.split('.')[0]} said {pronoun} {verb} here."
     for name in ("nurse.patient", "nurse.someone", "pilot.passenger", "pilot.someone")
@@ -40,8 +41,8 @@ def test_our_own_sentences_differ_in_gender_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("a.csv", 'occupation,anchor,female,male\r\nnurse,They sat.,She sat.,He sat.\r\npilot,"The ""pilot"", she said",b,c'),
-        ("a.tsv", '\ufeffmale\tFemale\tanchor\toccupation\nHe sat.\tShe sat.\tThey sat.\tnurse\n\nc\tb\tThe "pilot", she said\tpilot\n'),
+        ("a.csv", f"occupation,anchor,female,male\r\nnurse,They sat.,She sat.,He sat.\r\n{QUOTED_PILOT}"),
+        ("a.tsv", f"\ufeffmale\tFemale\tanchor\toccupation\nHe sat.\tShe sat.\tThey sat.\tnurse\n\n{TABBED_PILOT}\n"),
         (
             "a.jsonl",
             "".join(
@@ -54,7 +55,7 @@ def test_our_own_sentences_differ_in_gender_alone() -> None:
             ),
         ),
     ],
-)  # fmt: skip
+)
 def test_tables_are_read_by_the_names_of_their_columns(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_bytes(text.encode())
     assert read_examples(tmp_path / name) == [NURSE, PILOT]
