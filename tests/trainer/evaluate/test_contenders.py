@@ -92,8 +92,9 @@ def test_an_encoder_folder_is_a_contender_with_its_prompts(tmp_path: Path) -> No
     write_settings(folder, prompts={"query": "w1 ", "any": "w9 "}, default_prompt_name="any")
     contender = open_contender(str(folder))
     texts = ["w2 w3", "w4", "w5 w6 w7"]
-    documents = plain.encode(["w9 w2 w3", "w9 w4", "w9 w5 w6 w7"])
-    np.testing.assert_allclose(contender.vectors(texts), documents, atol=1e-6)
+    of_neither = plain.encode(["w9 w2 w3", "w9 w4", "w9 w5 w6 w7"])
+    np.testing.assert_allclose(contender.vectors(texts), of_neither, atol=1e-6)
+    documents = plain.encode(texts)  # the default prompt is not theirs
     [found] = contender.score_lists(["w2 w3"], [texts])
     np.testing.assert_allclose(found, (plain.encode(["w1 w2 w3"]) @ documents.T)[0], atol=1e-5)
 
