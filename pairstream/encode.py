@@ -12,6 +12,7 @@ import tyro
 from pairstream.arguments import parse
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
+from schemas.texts import read_lines, read_texts
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,6 @@ class Arguments:
     """A .npy file, float32 [lines, dimensions]; by default JSON lines {"text", "vector"} on stdout."""
 
 
-def read_lines(path: Path | None) -> list[str]:
-    """The lines of a file, or of stdin, ended by line feeds alone: row i of the output is line i."""
-    if path is not None and (path.is_dir() or not path.exists()):
-        raise FileNotFoundError(f"{path}: no such file; expected a text a line")
-    data = sys.stdin.buffer.read() if path is None else path.read_bytes()
-    lines = data.decode(errors="replace").split("\n")
-    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
-
-
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "encode")
     if arguments.output is not None:
@@ -45,7 +37,10 @@ def main(argv: Sequence[str]) -> None:
             raise UsageError(f"--output {arguments.output}: expected a name that ends in .npy")
         if not arguments.output.parent.is_dir():
             raise FileNotFoundError(f"{arguments.output.parent}: no such folder for --output")
-    texts = read_lines(arguments.input)
+    if arguments.input is None:
+        texts = list(read_lines(sys.stdin.buffer, where="stdin"))
+    else:
+        texts = [text.text for text in read_texts(arguments.input)]
     quiet_libraries()
     from trainer.encode import TextEncoder
     from trainer.encoders.fetch import resolve_encoder
