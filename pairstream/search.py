@@ -86,12 +86,11 @@ def _vectors(encoder: Any, folder: Path, texts: list[str]) -> Any:
     """The texts' vectors, kept in the user's cache under the digest of the encoder's files and the texts."""
     import numpy as np
 
-    from schemas.shards import checksum, open_local
+    from schemas.shards import open_local
+    from trainer.encoders.digest import encoder_digest
     from trainer.encoders.fetch import cache_folder
 
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
-        digest.update(checksum(path).encode())
+    digest = hashlib.sha256(encoder_digest(folder).encode())
     for text in texts:
         digest.update(len(text).to_bytes(8, "little") + text.encode(errors="surrogatepass"))
     path = cache_folder() / "vectors" / f"{digest.hexdigest()}.npy"
