@@ -123,7 +123,7 @@ class TextEncoder:
         if batch_tokens is None:  # a CPU is fastest when a batch's activations stay in its cache
             batch_tokens = 2048 if jax.default_backend() == "cpu" else 32768
         (one, one_params), (every, every_params) = self._meshes
-        ids = self._tokenize(texts, self.prompts.default if prompt is None else prompt)
+        ids = self.token_ids(texts, prompt)
         vectors = np.empty((len(ids), self.dimensions), np.float32)
         waiting: deque[tuple[NDArray[np.intp], jax.Array]] = deque()
         done = 0
@@ -153,10 +153,12 @@ class TextEncoder:
             fetch()
         return vectors
 
-    def _tokenize(self, texts: Sequence[str], prompt: str) -> list[NDArray[np.int32]]:
+    def token_ids(self, texts: Sequence[str], prompt: str | None = None) -> list[NDArray[np.int32]]:
+        """The ids of each text, special ones included, cut to the limit; `prompt` is as for `encode`."""
+        before = self.prompts.default if prompt is None else prompt
         ids = []
         for start in range(0, len(texts), TOKENIZED_AT_ONCE):
-            chunk = [prompt + text for text in texts[start : start + TOKENIZED_AT_ONCE]]
+            chunk = [before + text for text in texts[start : start + TOKENIZED_AT_ONCE]]
             for encoding in self.tokenizer.encode_batch_fast(chunk):
                 ids.append(np.array(truncate(encoding.ids, self.limit), np.int32))
         return ids

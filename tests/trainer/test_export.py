@@ -67,7 +67,7 @@ def test_the_card_says_what_it_was_trained_on_and_takes_scores(run: tuple[TrainC
     encoder = tmp_path / "encoder"
     export(config, folder, encoder)
     card = (encoder / "README.md").read_text()
-    assert "| a | text → text | 200 | 66.7% |" in card
+    assert "| a | text → text | 200 | 2 | 66.7% |" in card
     assert "Not evaluated yet" in card
     row = {"mrr@10": 0.5, "ndcg@10": 0.6, "recall@10": 0.75, "queries": 20, "candidates": 20}
     for _ in range(2):  # the second time replaces the first
