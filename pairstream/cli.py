@@ -26,6 +26,7 @@ COMMANDS = {
     "encode": "texts of any file → vectors",
     "search": "find the nearest texts of a corpus",
     "export": "checkpoint → encoder folder for sentence-transformers",
+    "push": "an encoder or a dataset → Hugging Face Hub",
     "run": "a run's whole road: corpus, base scores, training, scores, encoder",
 }
 

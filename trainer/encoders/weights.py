@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes  # noqa: F401  # makes bfloat16 a type of NumPy
 import numpy as np
 from flax import nnx
 from safetensors.numpy import save_file
@@ -119,7 +118,7 @@ def save_encoder(
 
     _map_with_path(collect, nnx.to_pure_dict(nnx.state(encoder)))
     partial = folder / f"{WEIGHTS}.partial-{os.getpid()}"
-    save_file({name: tensor.astype(dtype) for name, tensor in tensors.items()}, partial, metadata={"format": "pt"})
+    save_file({name: tensor.astype(jnp.dtype(dtype)) for name, tensor in tensors.items()}, partial, metadata={"format": "pt"})
     os.replace(partial, folder / WEIGHTS)
     partial = folder / f"{CONFIG}.partial-{os.getpid()}"
     partial.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
