@@ -27,7 +27,7 @@ class Arguments:
     encoder: tyro.conf.Positional[str]
     """Encoder folder or Hub id: what it confuses becomes a negative."""
     dataset: tyro.conf.Positional[Path]
-    """Folder of a preprocessed dataset of texts. Its train split is searched and mined, its test split is taken over."""
+    """Folder of a preprocessed dataset of texts. Its train split is searched and mined, its test split taken over."""
     output: Path
     """Folder of the new dataset."""
     name: str = ""

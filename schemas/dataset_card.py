@@ -31,8 +31,8 @@ pairstream inspect FOLDER     # the first pairs
 ```
 
 Each shard is a TFRecord file of `tf.train.Example` messages with features `anchor`, `positive`, `negatives` (where
-there are any), `dataset`, `group` and fingerprints. Records are in shuffled order; `manifest.json` lists every file with
-its checksum.
+there are any), `dataset`, `group` and fingerprints. Records are in shuffled order; `manifest.json` lists every file
+with its checksum.
 
 ## How it was made
 

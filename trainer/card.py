@@ -242,7 +242,12 @@ def put_bias(folder: str | Path, results: Mapping[str, str | float], *, about: s
     Raises ValueError when the folder has no card of ours.
     """
     rows = [f"| {name} | {value if isinstance(value, str) else f'{value:.3f}'} |" for name, value in results.items()]
-    _put(Path(folder) / CARD, "bias", (BIAS_BEGIN, BIAS_END), [about, "", "| measure | value |", "| --- | ---: |", *rows, ""])
+    _put(
+        Path(folder) / CARD,
+        "bias",
+        (BIAS_BEGIN, BIAS_END),
+        [about, "", "| measure | value |", "| --- | ---: |", *rows, ""],
+    )
 
 
 def _put(path: Path, section: str, marks: tuple[str, str], lines: Sequence[str]) -> None:

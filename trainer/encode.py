@@ -273,7 +273,5 @@ def _embed_rows(
 
     split, whole = PartitionSpec(DATA), PartitionSpec()
     # Each device embeds and pools its own rows: no device waits for another's.
-    mapped = jax.shard_map(
-        embed, mesh=mesh, in_specs=(whole, split, split), out_specs=split, check_vma=False
-    )
+    mapped = jax.shard_map(embed, mesh=mesh, in_specs=(whole, split, split), out_specs=split, check_vma=False)
     return mapped(params, tokens, lengths)

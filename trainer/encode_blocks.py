@@ -165,4 +165,3 @@ def _write_parquet(file: IO[bytes], tables: Iterable[Any], schema: Any) -> None:
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
-

@@ -92,7 +92,9 @@ def _quantise(path: Path) -> bytes:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch, "model.onnx")
-            quantize_dynamic(path, made, op_types_to_quantize=["MatMul", "Gather"], per_channel=True, weight_type=QuantType.QInt8)
+            quantize_dynamic(
+                path, made, op_types_to_quantize=["MatMul", "Gather"], per_channel=True, weight_type=QuantType.QInt8
+            )
             return made.read_bytes()
     finally:
         root.setLevel(level)

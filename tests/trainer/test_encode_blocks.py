@@ -17,7 +17,7 @@ TEXTS = [" ".join(WORDS[(7 * n + k) % 40] for k in range(n % 30)) for n in range
 SMALL = BlockOptions(texts=8)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -37,7 +37,7 @@ def killed_after(blocks: int, encoder: TextEncoder, monkeypatch: pytest.MonkeyPa
 
     def encode(self, *arguments, **options):
         if len(calls) == blocks:
-            raise Killed
+            raise KilledError
         calls.append(1)
         return whole(self, *arguments, **options)
 
@@ -69,7 +69,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
     output = tmp_path / f"killed{suffix}"
     with monkeypatch.context() as patch:
         killed_after(3, encoder, patch)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             encode_to_file(encoder, "e", TEXTS, output, options=SMALL)
     assert not output.exists() and len(list(blocks_folder(output).iterdir())) == 3
     assert encode_to_file(encoder, "e", TEXTS, output, options=SMALL) == (50, 24)
@@ -83,14 +83,14 @@ def test_blocks_of_other_texts_or_another_encoder_are_made_anew(
     output = tmp_path / "v.npy"
     with monkeypatch.context() as patch:
         killed_after(3, encoder, patch)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             encode_to_file(encoder, "e", TEXTS, output, options=SMALL)
     changed = [*TEXTS[:9], "w1 w2", *TEXTS[10:]]
     assert encode_to_file(encoder, "e", changed, output, options=SMALL) == (50, 16)
     np.testing.assert_allclose(np.load(output), encoder.encode(changed), atol=1e-5)
     with monkeypatch.context() as patch:
         killed_after(3, encoder, patch)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             encode_to_file(encoder, "e", TEXTS, output, options=SMALL)
     assert encode_to_file(encoder, "another", TEXTS, output, options=SMALL) == (50, 0)
 

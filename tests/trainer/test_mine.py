@@ -41,7 +41,9 @@ def test_negatives_are_the_nearest_train_positives_that_are_not_known_to_be_righ
     pairs = topic_pairs("a", 60, 1)
     parent = write_dataset(tmp_path / "a", "a", {"train": pairs, "test": topic_pairs("a", 20, 2)})
     made = mine(parent, miner, tmp_path / "mined", dataclasses.replace(ALL, negatives=3)).manifest
-    vectors = dict(zip({p.positive for p in pairs}, miner.encoder.encode(list({p.positive for p in pairs})), strict=True))
+    vectors = dict(
+        zip({p.positive for p in pairs}, miner.encoder.encode(list({p.positive for p in pairs})), strict=True)
+    )
     for pair in pairs_of(made):
         right = {normalise(p.positive) for p in pairs if p.anchor == pair.anchor} | {normalise(pair.anchor)}
         anchor = miner.encoder.encode([pair.anchor])[0]
@@ -97,7 +99,10 @@ def test_bounds_hold(miner: Miner, tmp_path: Path, bounds: dict) -> None:
     parent = write_dataset(tmp_path / "a", "a", {"train": topic_pairs("a", 60, 1)})
     config = MineConfig(**({"relative_margin": None, "negatives": 2} | bounds))
     made = mine(parent, miner, tmp_path / "mined", config)
-    free = {p.anchor: p for p in pairs_of(mine(parent, miner, tmp_path / "free", dataclasses.replace(ALL, negatives=3)).manifest)}
+    free = {
+        p.anchor: p
+        for p in pairs_of(mine(parent, miner, tmp_path / "free", dataclasses.replace(ALL, negatives=3)).manifest)
+    }
     assert sum(number * pairs for number, pairs in made.negatives.items())
     for pair in pairs_of(made.manifest):
         positive, negatives = scores(miner, pair)

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.shards import checksum
 
 DECIDES = (".json", ".safetensors", ".txt")
-"""Suffixes of the files that do: shape, weights, tokenizer, pooling, prompts. A card or a copy in another form does not."""
+"""Suffixes of the files that do: shape, weights, tokenizer, pooling, prompts; not of cards or of copies in ONNX."""
 
 
 def encoder_digest(folder: str | Path) -> str:

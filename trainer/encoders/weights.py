@@ -118,7 +118,9 @@ def save_encoder(
 
     _map_with_path(collect, nnx.to_pure_dict(nnx.state(encoder)))
     partial = folder / f"{WEIGHTS}.partial-{os.getpid()}"
-    save_file({name: tensor.astype(jnp.dtype(dtype)) for name, tensor in tensors.items()}, partial, metadata={"format": "pt"})
+    save_file(
+        {name: tensor.astype(jnp.dtype(dtype)) for name, tensor in tensors.items()}, partial, metadata={"format": "pt"}
+    )
     os.replace(partial, folder / WEIGHTS)
     partial = folder / f"{CONFIG}.partial-{os.getpid()}"
     partial.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
