@@ -157,3 +157,17 @@ def test_row_lengths_are_few_and_end_at_the_limit(limit):
     lengths = row_lengths(limit)
     assert lengths == tuple(sorted(set(lengths)))
     assert lengths[-1] == limit and len(lengths) <= LENGTHS and lengths[0] >= 8
+
+
+def test_the_folders_default_prompt_stands_before_every_text(folder):
+    (folder / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": {"query": "w3 "}, "default_prompt_name": "query"})
+    )
+    encoder, bare = TextEncoder.open(folder), ["w3 w1", "w3 w2"]
+    np.testing.assert_allclose(encoder.encode(["w1", "w2"]), encoder.encode(bare, prompt=""), atol=1e-5)
+
+
+def test_a_default_prompt_that_is_not_there_is_refused(folder):
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"default_prompt_name": "query"}))
+    with pytest.raises(ValueError, match="default_prompt_name is 'query'"):
+        TextEncoder.open(folder)
