@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from corpora import write_run
@@ -81,7 +82,7 @@ def test_every_family_has_an_onnx_form(family: str, pooling, tmp_path: Path) -> 
     tokens = np.where(mask, np.random.default_rng(0).integers(3, 50, mask.shape), config.pad_token_id)
     states, vectors = session.run(None, {"input_ids": tokens, "attention_mask": mask})
     segments, positions = np.arange(1, 4)[:, None] * mask, np.arange(30) * mask
-    hidden = np.asarray(encoder(*(np.asarray(array, np.int32) for array in (tokens, segments, positions))))
+    hidden = np.asarray(encoder(*(jnp.asarray(array, jnp.int32) for array in (tokens, segments, positions))))
     np.testing.assert_allclose(states[mask == 1], hidden[mask == 1], atol=1e-5)
     pooled = hidden[:, 0] if pooling == "cls" else (hidden * mask[..., None]).sum(axis=1) / lengths[:, None]
     np.testing.assert_allclose(vectors, pooled / np.linalg.norm(pooled, axis=1, keepdims=True), atol=1e-5)
