@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from schemas.tokens import load_tokenizer, max_length, pad_id, truncate
 from trainer.encoders.bert import BertEncoder
 from trainer.encoders.weights import load_encoder
-from trainer.mesh import DATA, make_mesh, one_device_mesh, replicate
+from trainer.mesh import DATA, make_mesh, one_device_mesh
 from trainer.pooling import Pooling, normalize, pool
 
 LENGTHS = 6  # row lengths, and so compilations, at most (and one more for a few texts alone)
@@ -103,8 +103,8 @@ class TextEncoder:
     def _meshes(self) -> tuple[tuple[Mesh, Any], ...]:
         """(mesh, parameters on it) of one device, then of all devices of this process."""
         meshes = (one_device_mesh(), make_mesh(jax.local_devices()))
-        one = replicate(self.params, meshes[0])
-        return ((meshes[0], one), (meshes[1], replicate(self.params, meshes[1]) if meshes[1].size > 1 else one))
+        # Not copied where they are in place already: nothing here donates them.
+        return tuple((mesh, jax.device_put(self.params, NamedSharding(mesh, PartitionSpec()))) for mesh in meshes)
 
     def encode(
         self,
