@@ -20,11 +20,13 @@ COMMANDS = {
     "verify": "check every checksum of a dataset",
     "plan": "what a mixture will draw: shares, epochs, coverage",
     "batches": "what is in batch s: datasets and digest",
+    "mine": "hard negatives for a dataset, by an encoder",
     "train": "train an encoder (Flax)",
     "evaluate": "score encoders and baselines: similarity, retrieval, duplicates and more",
-    "encode": "lines of text → vectors",
+    "encode": "texts of any file → vectors",
     "search": "find the nearest texts of a corpus",
     "export": "checkpoint → encoder folder for sentence-transformers",
+    "push": "an encoder or a dataset → Hugging Face Hub",
     "run": "a run's whole road: corpus, base scores, training, scores, encoder",
 }
 

@@ -1,22 +1,28 @@
-"""`pairstream encode`: lines of text → vectors."""
+"""`pairstream encode`: texts of any file → vectors."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import tyro
 
 from pairstream.arguments import parse
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
+from schemas.texts import FIELD, Which, count_texts, read_lines, read_texts
+
+FORMATS = (".npy", ".parquet")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Encode lines of text: JSON lines on stdout, or one .npy file.
+    """Encode texts: JSON lines on stdout, or a .npy or .parquet file of any size.
+
+    With --output the vectors of each block are kept when they are made: after a kill the same command goes on.
 
     For example: echo "open a file" | pairstream encode runs/quickstart/encoder
     """
@@ -24,47 +30,81 @@ class Arguments:
     encoder: tyro.conf.Positional[str]
     """Encoder folder or Hub id."""
     input: Path | None = None
-    """A text a line; by default stdin."""
+    """Folder of a preprocessed dataset, a shard, Parquet, JSON lines or a file with a text a line; by default stdin."""
     output: Path | None = None
-    """A .npy file, float32 [lines, dimensions]; by default JSON lines {"text", "vector"} on stdout."""
-
-
-def read_lines(path: Path | None) -> list[str]:
-    """The lines of a file, or of stdin, ended by line feeds alone: row i of the output is line i."""
-    if path is not None and (path.is_dir() or not path.exists()):
-        raise FileNotFoundError(f"{path}: no such file; expected a text a line")
-    data = sys.stdin.buffer.read() if path is None else path.read_bytes()
-    lines = data.decode(errors="replace").split("\n")
-    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+    """.npy: one array [texts, dimensions]; .parquet: text and vector. By default JSON lines {"text", "vector"} on
+    stdout."""
+    field: str = FIELD
+    """Field of JSON lines, or column of Parquet, that holds the text."""
+    which: Which = "positives"
+    """Texts of a dataset's pairs: `positives`, `anchors`, or `all`: anchor, positive and negatives in turn."""
+    precision: Literal["float32", "float16"] = "float32"
+    """Of the vectors in --output."""
+    prompt: str | None = None
+    """Put before every text: a prompt's name in the encoder's folder, or the words themselves; by default the folder's
+    default prompt, which most have not."""
+    block: int = 16_384
+    """Texts of a block: memory, and what a kill costs, grow with it."""
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "encode")
-    if arguments.output is not None:
-        if arguments.output.suffix != ".npy":
-            raise UsageError(f"--output {arguments.output}: expected a name that ends in .npy")
-        if not arguments.output.parent.is_dir():
-            raise FileNotFoundError(f"{arguments.output.parent}: no such folder for --output")
-    texts = read_lines(arguments.input)
+    _check(arguments)
+    texts = _texts(arguments)
+    first = next(texts, None)  # what is wrong with the input is said before the encoder is opened
     quiet_libraries()
     from trainer.encode import TextEncoder
     from trainer.encoders.fetch import resolve_encoder
 
-    encoder = TextEncoder.open(resolve_encoder(arguments.encoder))
-    with progress_bar("encoding", len(texts)) as progress:
-        vectors = encoder.encode(texts, progress=progress)
+    folder = resolve_encoder(arguments.encoder)
+    encoder = TextEncoder.open(folder)
+    every = (text for part in ((first,) if first is not None else (), texts) for text in part)
+    prompt = None if arguments.prompt is None else encoder.prompts.named.get(arguments.prompt, arguments.prompt)
     if arguments.output is None:
-        import orjson
+        _print_vectors(encoder, every, prompt, arguments.block)
+    else:
+        _write_vectors(encoder, folder, every, prompt, arguments)
 
-        for text, vector in zip(texts, vectors, strict=True):
+
+def _check(arguments: Arguments) -> None:
+    if arguments.block < 1:
+        raise UsageError(f"--block is {arguments.block}; expected at least 1")
+    if arguments.output is None:
+        return
+    if arguments.output.suffix not in FORMATS:
+        raise UsageError(f"--output {arguments.output}: expected a name that ends in {' or '.join(FORMATS)}")
+    if not arguments.output.parent.is_dir():
+        raise FileNotFoundError(f"{arguments.output.parent}: no such folder for --output")
+
+
+def _texts(arguments: Arguments) -> Iterator[str]:
+    if arguments.input is None:
+        return read_lines(sys.stdin.buffer, where="stdin")
+    return (text.text for text in read_texts(arguments.input, field=arguments.field, which=arguments.which))
+
+
+def _print_vectors(encoder: Any, texts: Iterator[str], prompt: str | None, block: int) -> None:
+    import orjson
+
+    from trainer.encode_blocks import BlockOptions, cut_blocks
+
+    for some in cut_blocks(texts, BlockOptions(texts=block)):
+        for text, vector in zip(some, encoder.encode(some, prompt=prompt), strict=True):
             line = orjson.dumps({"text": text, "vector": vector}, option=orjson.OPT_SERIALIZE_NUMPY)
             sys.stdout.buffer.write(line + b"\n")
-        sys.stdout.buffer.flush()
-        return
-    import numpy as np
+    sys.stdout.buffer.flush()
 
-    from schemas.shards import open_local
 
-    with open_local(str(arguments.output)) as file:
-        np.save(file, vectors)
-    print(f"{arguments.output}: {len(vectors):,} vectors of {vectors.shape[1]}")
+def _write_vectors(encoder: Any, folder: Path, texts: Iterator[str], prompt: str | None, arguments: Arguments) -> None:
+    from trainer.encode_blocks import BlockOptions, encode_to_file
+    from trainer.encoders.digest import encoder_digest
+
+    assert arguments.output is not None
+    options = BlockOptions(arguments.block, precision=arguments.precision, prompt=prompt)
+    total = None if arguments.input is None else count_texts(arguments.input, which=arguments.which)
+    with progress_bar("encoding", total) as progress:
+        done, before = encode_to_file(
+            encoder, encoder_digest(folder), texts, arguments.output, options=options, progress=progress
+        )
+    earlier = f", {before:,} of them earlier" if before else ""
+    print(f"{arguments.output}: {done:,} vectors of {encoder.dimensions}{earlier}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -23,17 +24,34 @@ class Arguments:
     """Folder of a run, or of one of its checkpoints."""
     folder: tyro.conf.Positional[Path]
     """Encoder folder to write; one that is there already is replaced."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights; bfloat16 is half the size."""
+    onnx: bool = False
+    """Write onnx/model.onnx too, checked by onnxruntime."""
+    int8: bool = False
+    """Write onnx/model.onnx and onnx/model_int8.onnx, a quarter of its size, too."""
+    query_prompt: str | None = None
+    """What stood before anchors in training, white space included, such as 'query: '."""
+    document_prompt: str | None = None
+    """What stood before positives in training."""
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "export")
     quiet_libraries()
-    from trainer.export import export
+    from trainer.export import ExportOptions, export
     from trainer.train import CHECKPOINTS_FOLDER, load_config
 
     run, step = arguments.checkpoint, None
     if run.parent.name == CHECKPOINTS_FOLDER and run.name.isdecimal():
         run, step = run.parent.parent, int(run.name)
-    done = export(load_config(run), run, arguments.folder, step=step)
+    named = {"query": arguments.query_prompt, "document": arguments.document_prompt}
+    options = ExportOptions(
+        dtype=arguments.dtype,
+        onnx=arguments.onnx,
+        int8=arguments.int8,
+        prompts={name: prompt for name, prompt in named.items() if prompt is not None},
+    )
+    done = export(load_config(run), run, arguments.folder, step=step, options=options)
     print(f"{arguments.folder}: the encoder after {done:,} steps")
     print(f'next: pairstream search {arguments.folder} --corpus DIR "query"')

@@ -21,8 +21,11 @@ def quiet_libraries() -> None:
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, gone when done; the value is called with the number of items done so far."""
+def progress_bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, gone when done; the value is called with the number of items done so far.
+
+    `total` is None where it is not known: the bar counts.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

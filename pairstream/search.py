@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
 from pairstream.arguments import parse, print_json
 from pairstream.cli import UsageError
-from pairstream.encode import read_lines
 from pairstream.quiet import progress_bar, quiet_libraries
-
-if TYPE_CHECKING:
-    from schemas.manifest import Manifest
+from schemas.texts import FIELD, Text, count_texts, read_texts
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,9 @@ class Arguments:
     query: tyro.conf.Positional[str]
     """What to look for."""
     corpus: Path
-    """Folder of a preprocessed dataset, whose positives are searched, or a file with a text a line."""
+    """Folder of a preprocessed dataset, whose positives are searched, or a file: a text a line, JSON lines, Parquet."""
+    field: str = FIELD
+    """Field of JSON lines, or column of Parquet, that holds the text."""
     hits: int = 5
     """Texts shown."""
     limit: int = 2000
@@ -40,19 +39,11 @@ class Arguments:
     """Print one JSON document instead of text."""
 
 
-@dataclass(frozen=True)
-class Text:
-    """A text of the corpus and where it comes from."""
-
-    text: str
-    source: str
-
-
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "search")
     if arguments.hits < 1 or arguments.limit < 1:
         raise UsageError("--hits and --limit must be at least 1")
-    texts, total = _read_corpus(arguments.corpus, arguments.limit)
+    texts, total = _read_corpus(arguments.corpus, arguments.field, arguments.limit)
     quiet_libraries()
     import numpy as np
 
@@ -74,51 +65,32 @@ def main(argv: Sequence[str]) -> None:
         _print_hits(hits, len(texts), total)
 
 
-def _read_corpus(path: Path, limit: int) -> tuple[list[Text], int]:
-    """(distinct texts of a dataset or a file, at most `limit`; all the texts there are)."""
+def _read_corpus(path: Path, field: str, limit: int) -> tuple[list[Text], int]:
+    """(distinct texts of a corpus that are not blank, at most `limit`; all the texts there are)."""
     found: dict[str, Text] = {}
-    if path.is_dir():
-        from schemas.manifest import Manifest, find_manifests
-
-        manifests = [Manifest.load(folder) for folder in find_manifests(path)]
-        total = sum(manifest.records(split) for manifest in manifests for split in ("test", "train"))
-        texts = (text for manifest in manifests for text in _positives(manifest))
-    elif path.is_file():
-        lines = [Text(line, f"line {number}") for number, line in enumerate(read_lines(path), 1) if line.strip()]
-        texts, total = iter(lines), len(lines)
-    else:
-        raise FileNotFoundError(f"{path}: no such corpus; expected a dataset folder or a file with a text a line")
-    for text in texts:
-        found.setdefault(text.text, text)
+    total = 0
+    for text in read_texts(path, field=field):
+        total += 1
+        if text.text.strip():
+            found.setdefault(text.text, text)
         if len(found) == limit:
             break
     if not found:
         raise ValueError(f"{path}: no text to search")
+    if len(found) == limit:
+        total = max(total, count_texts(path) or 0)
     return list(found.values()), total
-
-
-def _positives(manifest: Manifest) -> Iterator[Text]:
-    """What the dataset's anchors look for, the held-out part first."""
-    from schemas.example import decode_pair
-    from schemas.shards import read_shard
-
-    for split in ("test", "train"):
-        for shard, _ in manifest.shards(split):
-            for record in read_shard(shard):
-                pair, _ = decode_pair(record)
-                yield Text(pair.positive, pair.group or manifest.dataset)
 
 
 def _vectors(encoder: Any, folder: Path, texts: list[str]) -> Any:
     """The texts' vectors, kept in the user's cache under the digest of the encoder's files and the texts."""
     import numpy as np
 
-    from schemas.shards import checksum, open_local
+    from schemas.shards import open_local
+    from trainer.encoders.digest import encoder_digest
     from trainer.encoders.fetch import cache_folder
 
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
-        digest.update(checksum(path).encode())
+    digest = hashlib.sha256(encoder_digest(folder).encode())
     for text in texts:
         digest.update(len(text).to_bytes(8, "little") + text.encode(errors="surrogatepass"))
     path = cache_folder() / "vectors" / f"{digest.hexdigest()}.npy"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
 from trainer.config import TrainConfig
+from trainer.record import Record
 
 CARD = "README.md"
 SCORES_BEGIN, SCORES_END = "<!-- scores -->", "<!-- end of scores -->"
+BIAS_BEGIN, BIAS_END = "<!-- bias -->", "<!-- end of bias -->"
+_COMPARED = {
+    "cosine": "Vectors have unit length and are compared by cosine.",
+    "dot": "Vectors are compared by dot product, and are not brought to unit length: their length carries meaning.",
+}
+_LOSS = {"cosine": "Scaled-cosine softmax", "dot": "Dot-product softmax"}
 
 _TEMPLATE = """---
 license: {licence}
@@ -40,8 +48,8 @@ vectors = encoder.encode(["how do I read a file line by line?", "def read_lines(
 print(encoder.similarity(vectors, vectors))
 ```
 
-Vectors have unit length and are compared by cosine. Texts are cut after {max_tokens} tokens.
-
+{compared} Texts are cut after {max_tokens} tokens.
+{forms}
 ## Scores
 
 {begin}
@@ -50,31 +58,63 @@ Not evaluated yet: `pairstream evaluate FOLDER --retrieval DATASET --card`
 
 ## Training data
 
-| dataset | tuple (anchor → positive) | pairs | share of rows | times seen | licence |
-| --- | --- | ---: | ---: | ---: | --- |
+| dataset | tuple (anchor → positive) | pairs | weight | share of rows | epochs seen | licence |
+| --- | --- | ---: | ---: | ---: | ---: | --- |
 {data_rows}
 
 Data keeps the licence of its source. The weights were trained from a base under the licence named above.
 
 ## Training
 
-Scaled-cosine softmax over the batch (scale {scale:g}, {direction}), in-batch negatives{masking}; {pooling} pooling.
+{loss} over the batch (scale {scale:g}, {direction}), in-batch negatives{masking}{hard}; {pooling} pooling.
+
+```
+{command}
+```
+{machine}
 
 | setting | value |
 | --- | --- |
 {setting_rows}
 
+<details><summary>The run's whole config</summary>
+
+```json
+{config}
+```
+
+</details>
+
+## Bias
+
+{bias_begin}
+Not measured.
+{bias_end}
+
 ## Limits
 
 An encoder reflects its data: it knows what the datasets above are about, in their languages, and repeats
-their biases. Similarity is not truth.
+their biases. Similarity is not truth: a text that contradicts another can lie close to it. What stands after the
+first {max_tokens} tokens of a text is not seen.
 """
 
 
 def write_card(
-    folder: str | Path, *, config: TrainConfig, step: int, dimensions: int, max_tokens: int, pooling: str
+    folder: str | Path,
+    *,
+    config: TrainConfig,
+    step: int,
+    dimensions: int,
+    max_tokens: int,
+    pooling: str,
+    record: Record,
+    dtype: str = "float32",
+    forms: Sequence[str] = (),
 ) -> None:
-    """Write the card of an encoder exported from a run. Its base's licence is Apache-2.0 where it is known."""
+    """Write the card of an encoder exported from a run. Its base's licence is Apache-2.0 where it is known.
+
+    `record` says how it was trained, `dtype` of what type its weights are, `forms` names its other files of weights.
+    """
     mixture = Mixture.load(config.mixture)
     known = config.encoder.removeprefix("sentence-transformers/").startswith(("all-MiniLM", "all-mpnet"))
     options = config.optimizer
@@ -103,6 +143,15 @@ def write_card(
         begin=SCORES_BEGIN,
         end=SCORES_END,
         data_rows="\n".join(_data_rows(config, mixture, step)),
+        compared=_COMPARED[config.loss.similarity],
+        forms=_forms(dtype, forms),
+        bias_begin=BIAS_BEGIN,
+        bias_end=BIAS_END,
+        loss=_LOSS[config.loss.similarity],
+        hard=f" and {config.negatives} hard negatives a pair" if config.negatives else "",
+        command=record.command or f"pairstream train config.json   # the run's, below, for {step:,} steps",
+        machine=_machine(record),
+        config=json.dumps(config.to_json(), indent=2),
         scale=config.loss.scale,
         direction="both directions averaged" if config.loss.symmetric else "anchor to positive",
         masking=", known false negatives masked" if config.loss.mask_false_negatives else "",
@@ -110,6 +159,20 @@ def write_card(
         setting_rows="\n".join(f"| {name} | {value} |" for name, value in settings.items()),
     )
     _replace(Path(folder) / CARD, card)
+
+
+def _forms(dtype: str, forms: Sequence[str]) -> str:
+    rounded = "" if dtype == "float32" else f"The weights are stored in {dtype}.\n"
+    also = "" if not forms else f"Also here: {', '.join(f'`{name}`' for name in forms)}.\n"
+    return rounded + also
+
+
+def _machine(record: Record) -> str:
+    """Hardware and time, as far as they are known; a line of its own."""
+    took = f"{record.seconds / 3600:.2f} hours" if record.seconds >= 3600 else f"{record.seconds / 60:.1f} minutes"
+    parts = [record.hardware, f"{took} of training" if record.seconds else ""]
+    said = "; ".join(filter(None, parts))
+    return f"\n{said}.\n" if said else ""
 
 
 def _base_line(encoder: str) -> str:
@@ -121,15 +184,21 @@ def _base_line(encoder: str) -> str:
 
 def _data_rows(config: TrainConfig, mixture: Mixture, step: int) -> list[str]:
     manifests = {name: Manifest.load(Path(config.data) / name) for name in mixture.drawn}
-    shares = _shares(mixture, {name: manifest.records("train") for name, manifest in manifests.items()}, step)
+    shares = _shares(mixture, _lines(manifests), step)
+    weights = dict(zip((e.name for e in mixture.datasets), mixture.weigh(_lines(manifests))[-1][1], strict=True))
     rows = []
     for name, manifest in manifests.items():
         pairs, share = manifest.records("train"), shares[name]
         seen = share * step * config.batch_size / pairs
         rows.append(
-            f"| {name} | {manifest.tuple} | {pairs:,} | {share:.1%} | {seen:.2g} | {manifest.licence or 'not stated'} |"
+            f"| {name} | {manifest.tuple} | {pairs:,} | {weights[name]:g} | {share:.1%} | {seen:.2g} | "
+            f"{manifest.licence or 'not stated'} |"
         )
     return rows
+
+
+def _lines(manifests: Mapping[str, Manifest]) -> dict[str, int]:
+    return {name: manifest.records("train") for name, manifest in manifests.items()}
 
 
 def _shares(mixture: Mixture, lines: dict[str, int], step: int) -> dict[str, float]:
@@ -149,12 +218,6 @@ def put_scores(folder: str | Path, scores: Mapping[str, Mapping[str, Mapping[str
 
     Raises FileNotFoundError or ValueError when the folder has no card of ours.
     """
-    path = Path(folder) / CARD
-    text = path.read_text() if path.is_file() else ""
-    before, begin, rest = text.partition(SCORES_BEGIN)
-    _, end, after = rest.partition(SCORES_END)
-    if not begin or not end:
-        raise ValueError(f"{path}: no scores section; expected a card that `pairstream export` wrote")
     datasets = list(dict.fromkeys(dataset for of_one in scores.values() for dataset in of_one))
     measures = ("mrr@10", "ndcg@10", "recall@10")
     lines = []
@@ -170,6 +233,29 @@ def put_scores(folder: str | Path, scores: Mapping[str, Mapping[str, Mapping[str
             ),
             "",
         ]
+    _put(Path(folder) / CARD, "scores", (SCORES_BEGIN, SCORES_END), lines)
+
+
+def put_bias(folder: str | Path, results: Mapping[str, str | float], *, about: str) -> None:
+    """Put measures of bias into the card, in place of what stood there; `about` says how they were taken.
+
+    Raises ValueError when the folder has no card of ours.
+    """
+    rows = [f"| {name} | {value if isinstance(value, str) else f'{value:.3f}'} |" for name, value in results.items()]
+    _put(
+        Path(folder) / CARD,
+        "bias",
+        (BIAS_BEGIN, BIAS_END),
+        [about, "", "| measure | value |", "| --- | ---: |", *rows, ""],
+    )
+
+
+def _put(path: Path, section: str, marks: tuple[str, str], lines: Sequence[str]) -> None:
+    text = path.read_text() if path.is_file() else ""
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise ValueError(f"{path}: no {section} section; expected a card that `pairstream export` wrote")
     _replace(path, before + begin + "\n" + "\n".join(lines) + end + after)
 
 

@@ -5,27 +5,58 @@ from __future__ import annotations
 import functools
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from schemas.tokens import load_tokenizer, max_length, pad_id, truncate
 from trainer.encoders.bert import BertEncoder
 from trainer.encoders.weights import load_encoder
+from trainer.mesh import DATA, make_mesh, one_device_mesh
 from trainer.pooling import Pooling, normalize, pool
 
 COARSE = 3  # of the row lengths every third is used where fewer compilations pay
 MANY_TOKENS = 1 << 15  # from here on less padding pays for more compilations, of about half a second each on a CPU
-FEW = 8  # rows of the batch for a few texts alone, such as one query
+FEW = 8  # rows of the batch for a few texts alone, such as one query, which one device embeds
 TOKENIZED_AT_ONCE = 1024  # the library's own encodings take kilobytes a text; ids are kept, they are not
+SETTINGS = "config_sentence_transformers.json"
 IN_FLIGHT = 2  # batches whose results are not yet fetched, so that the device never waits for the host
+
+
+class Prompts(NamedTuple):
+    """What an encoder wants before a text, as `config_sentence_transformers.json` says it."""
+
+    named: Mapping[str, str] = MappingProxyType({})
+    default_name: str | None = None
+
+    @property
+    def default(self) -> str:
+        """Put before every text unless a caller says otherwise; empty where the folder names no default."""
+        return self.named[self.default_name] if self.default_name else ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Prompts:
+        """Raises ValueError for a file that is damaged, or whose default is not among its prompts."""
+        path = folder / SETTINGS
+        if not path.is_file():
+            return cls()
+        try:
+            document = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
+        named, default = document.get("prompts") or {}, document.get("default_prompt_name")
+        if default is not None and default not in named:
+            raise ValueError(f"{path}: default_prompt_name is {default!r}; expected one of its prompts {list(named)}")
+        return cls(named, default)
 
 
 class TextEncoder:
@@ -39,10 +70,12 @@ class TextEncoder:
         limit: int,
         pooling: Pooling = "mean",
         unit_length: bool = True,
+        prompts: Prompts | None = None,
     ):
         """`limit` is the most tokens of a text, special ones included; longer texts are cut."""
         self.graphdef, variables = nnx.split(encoder)
         self.params = nnx.to_pure_dict(variables)
+        self.prompts = prompts or Prompts()
         self.tokenizer = tokenizer
         self.limit = limit
         self.pooling: Pooling = pooling
@@ -64,23 +97,34 @@ class TextEncoder:
             limit=max_length(folder),
             pooling=pooling,
             unit_length=unit_length,
+            prompts=Prompts.read(folder),
         )
+
+    @functools.cached_property
+    def _meshes(self) -> tuple[tuple[Mesh, Any], ...]:
+        """(mesh, parameters on it) of one device, then of all devices of this process."""
+        meshes = (one_device_mesh(), make_mesh(jax.local_devices()))
+        # Not copied where they are in place already: nothing here donates them.
+        return tuple((mesh, jax.device_put(self.params, NamedSharding(mesh, PartitionSpec()))) for mesh in meshes)
 
     def encode(
         self,
         texts: Sequence[str],
         *,
+        prompt: str | None = None,
         batch_tokens: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
-        """float32[n, D], row i for text i.
+        """float32[n, D], row i for text i; the batches are spread over all devices.
 
-        `batch_tokens` is the size of a batch, padding included (None: what suits the device);
+        `prompt` is put before every text (None: the folder's default prompt, which most have not);
+        `batch_tokens` is the size of a batch on a device, padding included (None: what suits it);
         `progress` is called with the number of texts done.
         """
         if batch_tokens is None:  # a CPU is fastest when a batch's activations stay in its cache
             batch_tokens = 2048 if jax.default_backend() == "cpu" else 32768
-        ids = self._tokenize(texts)
+        (one, one_params), (every, every_params) = self._meshes
+        ids = self.token_ids(texts, prompt)
         vectors = np.empty((len(ids), self.dimensions), np.float32)
         waiting: deque[tuple[NDArray[np.intp], jax.Array]] = deque()
         done = 0
@@ -95,13 +139,14 @@ class TextEncoder:
 
         padding = pad_id(self.tokenizer)
         sizes = np.array([len(text) for text in ids], np.int64)
-        for members, shape in plan_rows(sizes, row_lengths(self.limit), batch_tokens):
+        for members, shape in plan_rows(sizes, row_lengths(self.limit), batch_tokens * every.size, every.size):
             tokens = np.full(shape, padding, np.int32)
             for row, member in enumerate(members):
                 tokens[row, : sizes[member]] = ids[member]
             lengths = np.zeros(shape[0], np.int32)
             lengths[: len(members)] = sizes[members]
-            result = _embed_rows(self.params, tokens, lengths, self.graphdef, self.pooling, self.unit_length)
+            mesh, params = (one, one_params) if shape[0] == FEW else (every, every_params)
+            result = _embed_rows(params, tokens, lengths, self.graphdef, self.pooling, self.unit_length, mesh)
             waiting.append((members, result))
             if len(waiting) > IN_FLIGHT:
                 fetch()
@@ -109,10 +154,12 @@ class TextEncoder:
             fetch()
         return vectors
 
-    def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    def token_ids(self, texts: Sequence[str], prompt: str | None = None) -> list[NDArray[np.int32]]:
+        """The ids of each text, special ones included, cut to the limit; `prompt` is as for `encode`."""
+        before = self.prompts.default if prompt is None else prompt
         ids = []
         for start in range(0, len(texts), TOKENIZED_AT_ONCE):
-            chunk = list(texts[start : start + TOKENIZED_AT_ONCE])
+            chunk = [before + text for text in texts[start : start + TOKENIZED_AT_ONCE]]
             for encoding in self.tokenizer.encode_batch_fast(chunk):
                 ids.append(np.array(truncate(encoding.ids, self.limit), np.int32))
         return ids
@@ -136,21 +183,23 @@ def row_lengths(limit: int) -> tuple[int, ...]:
 
 
 def plan_rows(
-    sizes: NDArray[np.int64], lengths: Sequence[int], batch_tokens: int
+    sizes: NDArray[np.int64], lengths: Sequence[int], batch_tokens: int, devices: int = 1
 ) -> Iterator[tuple[NDArray[np.intp], tuple[int, int]]]:
     """Which texts go together: (their indexes, (rows, row length)) for each batch.
 
     Longest first, so that memory runs out at once or never, and the rows a length leaves over are
-    filled with the next shorter texts: only the last batch has empty rows. Of few tokens the rows
-    have few lengths, since each shape is compiled.
+    filled with the next shorter texts: only the last batch has empty rows. Rows are a multiple of
+    `FEW` for each of the devices, but for the batch of `FEW` rows alone. Of few tokens the rows have few
+    lengths, since each shape is compiled.
     """
     if sizes.sum() < MANY_TOKENS:
         lengths = lengths[(len(lengths) - 1) % COARSE :: COARSE]
+    unit = FEW * devices
     order = np.argsort(-sizes, kind="stable")
     start = 0
     while start < len(order):
         length = next(n for n in lengths if n >= sizes[order[start]])
-        rows = max(FEW, batch_tokens // length // FEW * FEW)
+        rows = max(unit, batch_tokens // length // unit * unit)
         if len(order) - start <= FEW:
             rows = FEW
         yield order[start : start + rows], (rows, length)
@@ -209,7 +258,7 @@ def _read_pooling(path: Path) -> Pooling:
     raise ValueError(f"{path}: pooling is {found!r}; expected mean or cls alone; choose another encoder")
 
 
-@functools.partial(jax.jit, static_argnames=("graphdef", "pooling", "unit_length"))
+@functools.partial(jax.jit, static_argnames=("graphdef", "pooling", "unit_length", "mesh"))
 def _embed_rows(
     params: dict[str, Any],
     tokens: jax.Array,
@@ -217,13 +266,21 @@ def _embed_rows(
     graphdef: nnx.GraphDef,
     pooling: Pooling,
     unit_length: bool,
+    mesh: Mesh,
 ) -> jax.Array:
     """int32[R, L] ids and int32[R] lengths, one text a row → float32[R, D]; zero for an empty row."""
-    rows, width = tokens.shape
-    places = jnp.arange(width)
-    filled = places < lengths[:, None]
-    segments = jnp.where(filled, jnp.arange(1, rows + 1)[:, None], 0)
-    positions = jnp.where(filled, places, 0)
-    hidden = nnx.merge(graphdef, params)(tokens, segments, positions)
-    vectors = pool(hidden, segments, positions, rows, pooling)
-    return normalize(vectors) if unit_length else vectors
+
+    def embed(params: dict[str, Any], tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+        rows, width = tokens.shape
+        places = jnp.arange(width)
+        filled = places < lengths[:, None]
+        segments = jnp.where(filled, jnp.arange(1, rows + 1)[:, None], 0)
+        positions = jnp.where(filled, places, 0)
+        hidden = nnx.merge(graphdef, params)(tokens, segments, positions)
+        vectors = pool(hidden, segments, positions, rows, pooling)
+        return normalize(vectors) if unit_length else vectors
+
+    split, whole = PartitionSpec(DATA), PartitionSpec()
+    # Each device embeds and pools its own rows: no device waits for another's.
+    mapped = jax.shard_map(embed, mesh=mesh, in_specs=(whole, split, split), out_specs=split, check_vma=False)
+    return mapped(params, tokens, lengths)

@@ -6,36 +6,57 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flax import nnx
+from tokenizers import Tokenizer
 
-from schemas.tokens import max_length
+from schemas.tokens import load_tokenizer, max_length, pad_id
 from trainer.card import write_card
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
-from trainer.encoders.weights import load_encoder, save_encoder
+from trainer.encoders.weights import Stored, load_encoder, save_encoder
+from trainer.onnx_export import write_onnx
+from trainer.record import read_record
 from trainer.step import init_state
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-)
+TOKENIZER_FILES = ("special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
+"""Taken over as they are; `tokenizer.json` and `tokenizer_config.json` are told the maximum length."""
 
 
-def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, step: int | None = None) -> int:
+@dataclass(frozen=True)
+class ExportOptions:
+    """In what forms an encoder is written."""
+
+    dtype: Stored = "float32"
+    """Of `model.safetensors`; bfloat16 is half the size, and keeps 8 bits of each number's fraction."""
+    onnx: bool = False
+    """Write `onnx/model.onnx` too."""
+    int8: bool = False
+    """Write `onnx/model_int8.onnx` too, which implies the other."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Name → what was before such texts in training, white space included: `{"query": "query: "}`."""
+
+
+def export(
+    config: TrainConfig,
+    run_folder: str | Path,
+    target: str | Path,
+    *,
+    step: int | None = None,
+    options: ExportOptions | None = None,
+) -> int:
     """Write the encoder of a run's checkpoint (the latest by default) to folder `target`; returns its step.
 
     The folder appears whole; one that was there and is an encoder folder is replaced. Raises
     FileNotFoundError when there is no checkpoint, FileExistsError when `target` is something else.
     """
+    options = options or ExportOptions()
     target = Path(target)
     if target.exists() and any(target.iterdir()) and not (target / "modules.json").is_file():
         raise FileExistsError(f"{target} exists and is not an encoder folder; choose another")
@@ -46,28 +67,55 @@ def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, s
     state, _ = checkpoints.restore(like, step)
     checkpoints.close()
     nnx.update(encoder, nnx.State(state.params))
+    done = int(state.step)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made = Path(scratch, target.name)
-        save_encoder(encoder, made, base=base)
-        for name in TOKENIZER_FILES:
-            if (base / name).is_file():
-                shutil.copy(base / name, made / name)
-        _write_head(made, base, encoder.config.hidden_size, similarity=config.loss.similarity)
+        save_encoder(encoder, made, base=base, dtype=options.dtype)
+        _write_tokenizer(made, base)
+        _write_head(made, base, encoder.config.hidden_size, config.loss.similarity, options.prompts)
+        forms = write_onnx(made, int8=options.int8) if options.onnx or options.int8 else {}
         write_card(
             made,
             config=config,
-            step=int(state.step),
+            step=done,
             dimensions=encoder.config.hidden_size,
             max_tokens=max_length(base),
             pooling=read_head(base)[0],
+            record=read_record(run_folder, done, config.batch_size),
+            dtype=options.dtype,
+            forms=tuple(forms),
         )
         shutil.rmtree(target, ignore_errors=True)
         os.replace(made, target)
-    return int(state.step)
+    return done
 
 
-def _write_head(folder: Path, base: Path, dimensions: int, *, similarity: str) -> None:
+def _write_tokenizer(folder: Path, base: Path) -> None:
+    """The base's tokenizer, which pads to the longest text and cuts at the maximum length.
+
+    Whoever reads `tokenizer.json` alone gets our ids so; all-MiniLM-L6-v2's own pads and cuts all texts to 128.
+    """
+    for name in TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copy(base / name, folder / name)
+    tokenizer, limit = load_tokenizer(base), max_length(base)
+    padding = pad_id(tokenizer)
+    tokenizer.enable_truncation(limit)
+    tokenizer.enable_padding(pad_id=padding, pad_token=tokenizer.id_to_token(padding))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    stated = base / "tokenizer_config.json"
+    # Without such a file transformers would guess the class from the family, and rebuild the vocabulary's rules.
+    document = json.loads(stated.read_text()) if stated.is_file() else _plain_tokenizer(tokenizer, padding)
+    written = json.dumps(document | {"model_max_length": limit}, indent=2)
+    (folder / "tokenizer_config.json").write_text(written + "\n")
+
+
+def _plain_tokenizer(tokenizer: Tokenizer, padding: int) -> dict[str, Any]:
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": tokenizer.id_to_token(padding)}
+
+
+def _write_head(folder: Path, base: Path, dimensions: int, similarity: str, prompts: Mapping[str, str]) -> None:
     """What stands on the transformer, as sentence-transformers writes it: pooling, and unit length unless the loss saw
     dot products."""
     pooling, _ = read_head(base)
@@ -83,7 +131,7 @@ def _write_head(folder: Path, base: Path, dimensions: int, *, similarity: str) -
         "sentence_bert_config.json": {"max_seq_length": max_length(base), "do_lower_case": False},
         "config_sentence_transformers.json": {
             "__version__": {},
-            "prompts": {},
+            "prompts": dict(prompts),
             "default_prompt_name": None,
             "similarity_fn_name": similarity,
         },

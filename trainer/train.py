@@ -25,6 +25,7 @@ from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.weights import load_encoder
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
+from trainer.record import write_record
 from trainer.step import init_state, jit_train_step, make_optimizer
 from trainer.telemetry import Telemetry
 
@@ -72,6 +73,8 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
             f"{config.mixture}: max_epochs ends the data after {plan.end:,} steps, the run wants {config.steps:,}; "
             f"--set steps={plan.end}, or allow more epochs"
         )
+    if not jax.process_index():
+        write_record(folder)
     base = resolve_encoder(config.encoder)
     _refuse_other_ids(mixture, config, base)
     mesh = make_mesh()

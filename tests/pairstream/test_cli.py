@@ -101,7 +101,7 @@ def test_a_wrong_call_is_one_line_and_status_2(argv: list[str], said: str, capsy
         (["train", "quickstart", "--set", "data=nowhere", "--output", "OUT"], "docstring_code, docstring_body"),
         (["export", "nowhere", "OUT"], "expected the folder of a run"),
         (["evaluate", "nowhere", "--retrieval", "nowhere"], "no manifest here or below"),
-        (["search", "all-MiniLM-L6-v2", "query", "--corpus", "nowhere"], "no such corpus"),
+        (["search", "all-MiniLM-L6-v2", "query", "--corpus", "nowhere"], "no such file; expected a dataset folder"),
         (["encode", "/no/such/encoder", "--input", "nowhere"], "no such file"),
     ],
 )

@@ -95,8 +95,8 @@ def test_the_empty_text_has_a_vector(whole):
 
 def test_progress_rises_to_the_number_of_texts(whole):
     seen: list[int] = []
-    TextEncoder.open(whole).encode(TEXTS, batch_tokens=160, progress=seen.append)
-    assert seen == sorted(set(seen)) and len(seen) > 2 and seen[-1] == len(TEXTS)
+    TextEncoder.open(whole).encode(TEXTS * 20, batch_tokens=160, progress=seen.append)
+    assert seen == sorted(set(seen)) and len(seen) > 2 and seen[-1] == 20 * len(TEXTS)
 
 
 def test_without_modules_vectors_are_means_of_unit_length(folder):
@@ -159,3 +159,17 @@ def test_row_lengths_are_few_and_end_at_the_limit(limit):
     assert lengths == tuple(sorted(set(lengths)))
     assert max(lengths) == limit and len(lengths) <= 24 and min(lengths) == 8
     assert all(after - before <= max(8, after / 6) for before, after in pairwise(lengths))
+
+
+def test_the_folders_default_prompt_stands_before_every_text(folder):
+    (folder / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": {"query": "w3 "}, "default_prompt_name": "query"})
+    )
+    encoder, bare = TextEncoder.open(folder), ["w3 w1", "w3 w2"]
+    np.testing.assert_allclose(encoder.encode(["w1", "w2"]), encoder.encode(bare, prompt=""), atol=1e-5)
+
+
+def test_a_default_prompt_that_is_not_there_is_refused(folder):
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"default_prompt_name": "query"}))
+    with pytest.raises(ValueError, match="default_prompt_name is 'query'"):
+        TextEncoder.open(folder)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpora import write_run
+from tokenizers import Tokenizer
 
-from trainer.card import put_scores
+from trainer.card import put_bias, put_scores
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
-from trainer.export import export
+from trainer.export import ExportOptions, export
 from trainer.train import train
 
 TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9 w10 w11"]
@@ -67,7 +68,7 @@ def test_the_card_says_what_it_was_trained_on_and_takes_scores(run: tuple[TrainC
     encoder = tmp_path / "encoder"
     export(config, folder, encoder)
     card = (encoder / "README.md").read_text()
-    assert "| a | text → text | 200 | 66.7% |" in card
+    assert "| a | text → text | 200 | 2 | 66.7% |" in card
     assert "Not evaluated yet" in card
     row = {"mrr@10": 0.5, "ndcg@10": 0.6, "recall@10": 0.75, "queries": 20, "candidates": 20}
     for _ in range(2):  # the second time replaces the first
@@ -96,3 +97,48 @@ def test_an_encoder_of_dot_products_is_not_brought_to_unit_length(
     assert said["similarity_fn_name"] == similarity
     lengths = np.linalg.norm(TextEncoder.open(tmp_path / "encoder").encode(TEXTS), axis=1)
     assert np.allclose(lengths, 1, atol=1e-5) == (similarity == "cosine")
+
+
+def test_the_card_says_how_it_was_trained_and_how_vectors_are_compared(
+    run: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    config, folder = run
+    export(config, folder, tmp_path / "cosine")
+    card = (tmp_path / "cosine" / "README.md").read_text()
+    assert "unit length and are compared by cosine" in card and "Scaled-cosine softmax" in card
+    assert "8 × cpu" in card and "minutes of training" in card and '"batch_size": 16' in card
+    dot = dataclasses.replace(config, loss=dataclasses.replace(config.loss, similarity="dot"))
+    export(dot, folder, tmp_path / "dot", options=ExportOptions(dtype="bfloat16"))
+    card = (tmp_path / "dot" / "README.md").read_text()
+    assert "compared by dot product" in card and "Dot-product softmax" in card and "cosine" not in card.lower()
+    assert "stored in bfloat16" in card
+
+
+def test_bias_goes_into_the_card_once_it_is_measured(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    export(config, folder, tmp_path / "encoder")
+    for value in (0.25, 0.5):
+        put_bias(tmp_path / "encoder", {"prefers he": value}, about="On made-up sentences.")
+    card = (tmp_path / "encoder" / "README.md").read_text()
+    assert "Not measured." not in card and "| prefers he | 0.500 |" in card and "0.250" not in card
+
+
+def test_bfloat16_weights_are_close_and_half_the_size(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    export(config, folder, tmp_path / "whole")
+    export(config, folder, tmp_path / "half", options=ExportOptions(dtype="bfloat16"))
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.6 * sizes[1]
+    half, whole = (TextEncoder.open(tmp_path / name).encode(TEXTS) for name in ("half", "whole"))
+    assert (half * whole).sum(axis=1).min() > 0.999 and np.abs(half - whole).max() > 1e-5
+
+
+def test_prompts_and_the_tokenizers_limit_are_written(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    export(config, folder, tmp_path / "encoder", options=ExportOptions(prompts={"query": "w1 "}))
+    assert TextEncoder.open(tmp_path / "encoder").prompts.named == {"query": "w1 "}
+    tokenizer = Tokenizer.from_file(str(tmp_path / "encoder" / "tokenizer.json"))
+    assert [len(each.ids) for each in tokenizer.encode_batch(["w1 " * 99, "w2"])] == [32, 32]
+    assert len(tokenizer.encode("w2").ids) == 3
+    document = json.loads((tmp_path / "encoder" / "tokenizer_config.json").read_text())
+    assert document["model_max_length"] == 32

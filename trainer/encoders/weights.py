@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ CONFIG = "config.json"
 POOLER = "pooler."
 
 Keys = tuple[Any, ...]
+Stored = Literal["float32", "bfloat16"]
 
 
 def load_encoder(
@@ -91,8 +92,10 @@ def init_encoder(
     return Encoder(config, dtype=dtype, dropout=dropout, remat=remat, method=method, rngs=nnx.Rngs(seed))
 
 
-def save_encoder(encoder: Encoder, folder: str | Path, *, base: str | Path | None = None) -> None:
-    """Writes `config.json` and float32 `model.safetensors`, readable by `transformers` and by us.
+def save_encoder(
+    encoder: Encoder, folder: str | Path, *, base: str | Path | None = None, dtype: Stored = "float32"
+) -> None:
+    """Writes `config.json` and `model.safetensors` of that type, readable by `transformers` and by us.
 
     From `base`, the folder the encoder was loaded from, come what training does not touch: the
     pooler's tensors, if there, and the config's other keys. Each file is whole or not there.
@@ -101,9 +104,9 @@ def save_encoder(encoder: Encoder, folder: str | Path, *, base: str | Path | Non
     folder.mkdir(parents=True, exist_ok=True)
     family = FAMILIES[encoder.config.model_type]
     tensors: dict[str, np.ndarray] = {}
-    document = family.write_config(encoder.config)
+    document = _config_of(family.write_config(encoder.config), dtype)
     if base is not None:
-        document = _config_of_float32(read_config(Path(base))) | {"architectures": [family.architecture]}
+        document = _config_of(read_config(Path(base)), dtype) | {"architectures": [family.architecture]}
         if has_tensors(Path(base)):
             stored = StoredTensors(Path(base), family.plain_name)
             tensors |= {name: stored.read(name) for name in stored if name.startswith(POOLER)}
@@ -115,7 +118,9 @@ def save_encoder(encoder: Encoder, folder: str | Path, *, base: str | Path | Non
 
     _map_with_path(collect, nnx.to_pure_dict(nnx.state(encoder)))
     partial = folder / f"{WEIGHTS}.partial-{os.getpid()}"
-    save_file(tensors, partial, metadata={"format": "pt"})
+    save_file(
+        {name: tensor.astype(jnp.dtype(dtype)) for name, tensor in tensors.items()}, partial, metadata={"format": "pt"}
+    )
     os.replace(partial, folder / WEIGHTS)
     partial = folder / f"{CONFIG}.partial-{os.getpid()}"
     partial.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
@@ -136,9 +141,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _config_of_float32(document: dict[str, Any]) -> dict[str, Any]:
-    """The document for weights in float32: `transformers` computes in the type that is stated."""
-    return document | {key: "float32" for key in ("dtype", "torch_dtype") if key in document}
+def _config_of(document: dict[str, Any], dtype: Stored) -> dict[str, Any]:
+    """The document for weights of that type: `transformers` computes in the type that is stated."""
+    stated = [key for key in ("dtype", "torch_dtype") if key in document]
+    return document | dict.fromkeys(stated or (["dtype"] if dtype != "float32" else []), dtype)
 
 
 def _map_with_path(function: Any, tree: dict[str, Any]) -> Any:

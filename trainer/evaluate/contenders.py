@@ -106,9 +106,9 @@ def open_contender(name: str, progress: Progress | None = None) -> Contender:
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         if progress is None:
-            return encoder.encode(texts)
+            return encoder.encode(texts, prompt="")
         with progress(f"encoding with {Path(name).name}", len(texts)) as done:
-            return encoder.encode(texts, progress=done)
+            return encoder.encode(texts, prompt="", progress=done)
 
     return VectorContender(name, encode, similarity, prompts)
 
