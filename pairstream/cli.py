@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "score encoders and baselines: similarity, retrieval, duplicates and more",
     "encode": "lines of text → vectors",
     "search": "find the nearest texts of a corpus",
+    "demo": "encoders and a corpus as a page in the browser",
     "export": "checkpoint → encoder folder for sentence-transformers",
     "run": "a run's whole road: corpus, base scores, training, scores, encoder",
 }
