@@ -112,8 +112,8 @@ class Search:
         if len(chosen) < LEAST_POINTS:
             raise NotYetError(f"{len(chosen)} texts are encoded yet; a map needs {LEAST_POINTS}; ask again")
         near = rows[chosen]
-        places = principal_components(np.concatenate([near, vector[None]]))
         groups = cluster(near)
+        places = lay_out(near, groups, vector)
         names = name_groups([self._plain[number] for number in chosen], groups.tolist(), int(groups.max()) + 1)
         points = [
             Point(number, *places[n].tolist(), score, int(groups[n]), text.dataset, title(text.text))
@@ -153,16 +153,20 @@ class Search:
         return {"searched": len(rows), "texts": len(self.corpus.texts)}
 
 
-def principal_components(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float32[n, D] → float64[n, 2]: the two directions of greatest variance, each side brought into [-1, 1].
+def lay_out(vectors: NDArray[np.float32], groups: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float64]:
+    """float32[n, D], int64[n], float32[D] → float64[n + 1, 2]: vectors and query on a plane, in [-1, 1] both ways.
 
-    The signs are such that equal vectors always give the same picture.
+    The plane is that of the first two principal components of the groups' means: texts keep their own
+    places, and are looked at from where groups are told apart best. Raises ValueError for equal vectors.
     """
     from sklearn.decomposition import PCA
 
-    places = np.asarray(PCA(2, svd_solver="full").fit_transform(vectors), np.float64)
-    if places.shape[1] < 2 or not np.isfinite(places).all():
+    means = np.stack([vectors[groups == group].mean(axis=0) for group in range(groups.max() + 1)])
+    seen_from = means[groups] if len(means) > 2 else vectors
+    both = np.concatenate([vectors, query[None]])
+    if np.ptp(vectors, axis=0).max() < 1e-6:
         raise ValueError("texts that are all alike have no map")
+    places = np.asarray(PCA(2, svd_solver="full").fit(seen_from).transform(both), np.float64)
     middle = (places.max(axis=0) + places.min(axis=0)) / 2
     reach = np.maximum((places.max(axis=0) - places.min(axis=0)) / 2, 1e-12)
     return (places - middle) / reach

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from demo.app import Served, make_app
-from demo.batches import Batches
+from demo.batches import Batches, PackShape
 from demo.corpus import read_corpus
-from demo.encoders import SharedEncoder, open_encoders
+from demo.encoders import open_encoders
 from demo.search import Search
 from schemas.tokens import load_tokenizer
 from trainer.encoders.fetch import resolve_encoder
@@ -62,14 +62,19 @@ def open_served(config: DemoConfig) -> Served:
     return Served(encoders, search, batches)
 
 
-def warm_up(encoders: Sequence[SharedEncoder], search: Search | None) -> None:
+def warm_up(served: Served) -> None:
     """What the first user would wait for: compilations, imports, and the corpus's vectors."""
-    for encoder in encoders:
-        encoder.encode(["A sentence that nobody asked for."])
-    if search is not None:
-        search.vectors(encoders[0])
-        import sklearn.cluster
-        import sklearn.decomposition  # noqa: F401
+    words = "a sentence that nobody asked for ".split()
+    for encoder in served.encoders.values():
+        for count in (8, 30):  # each length of rows is compiled by itself, and most texts are short
+            encoder.encode_later([" ".join(words * (count // len(words) + 1))])
+    if served.search is not None:
+        served.search.vectors(next(iter(served.encoders.values())))
+    if served.batches is not None:
+        with suppress(ValueError, OSError):  # the page says what is wrong, when it is asked for
+            served.batches.picture("equal weights", 0, 32, PackShape())
+    import sklearn.cluster
+    import sklearn.decomposition  # noqa: F401
 
 
 def serve(config: DemoConfig, *, ready: Callable[[str], None]) -> None:
@@ -82,9 +87,7 @@ def serve(config: DemoConfig, *, ready: Callable[[str], None]) -> None:
         served = open_served(config)
         is_local = config.host in ("localhost", "127.0.0.1", "::1")
         app = make_app(served, hosts=LOOPBACK if is_local else None)
-        warming = threading.Thread(
-            target=warm_up, args=(list(served.encoders.values()), served.search), name="warming up", daemon=True
-        )
+        warming = threading.Thread(target=warm_up, args=(served,), name="warming up", daemon=True)
         shown = "localhost" if is_local else config.host
         _run(app, listening, lambda: (ready(f"http://{shown}:{listening.getsockname()[1]}/"), warming.start()))
 

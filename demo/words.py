@@ -55,8 +55,8 @@ def _is_one(word: str, other: str) -> bool:
 def name_groups(texts: Sequence[str], groups: Sequence[int], count: int) -> list[list[str]]:
     """Up to three words for each of `count` groups: frequent in its texts and rare in the others'.
 
-    A word weighs its share of the group's texts times the logarithm of how much greater that is than its
-    share of all others.
+    A word weighs the root of its share of the group's texts times the logarithm of how much greater that
+    share is than its share of all others.
     """
     members = Counter(groups)
     within: list[Counter[str]] = [Counter() for _ in range(count)]
@@ -67,7 +67,7 @@ def name_groups(texts: Sequence[str], groups: Sequence[int], count: int) -> list
     for group, counts in enumerate(within):
         others = max(1, len(texts) - members[group])
         weights = {
-            word: found / members[group] * math.log((found / members[group] + 0.01) / (rest / others + 0.01))
+            word: math.sqrt(found / members[group]) * math.log((found / members[group] + 0.01) / (rest / others + 0.01))
             for word, found in counts.items()
             if (rest := everywhere[word] - found) / others < found / members[group]
         }
