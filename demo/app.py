@@ -171,9 +171,7 @@ def _add_comparisons(app: FastAPI, served: Served) -> None:
         return {
             "encoder": encoder.name,
             "scale": encoder.scale,
-            "ranking": [
-                {"number": number, "score": scores[number], "likelihood": chances[number]} for number in order
-            ],
+            "ranking": [{"number": number, "score": scores[number], "likelihood": chances[number]} for number in order],
         }
 
 

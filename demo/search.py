@@ -131,9 +131,7 @@ class Search:
             **self._searched(rows),
         }
 
-    def _query(
-        self, encoder: SharedEncoder, query: str | int
-    ) -> tuple[NDArray[np.float32], str, NDArray[np.float32]]:
+    def _query(self, encoder: SharedEncoder, query: str | int) -> tuple[NDArray[np.float32], str, NDArray[np.float32]]:
         """(the query's vector, its text, the vectors of the corpus)."""
         rows = self.vectors(encoder).ready
         if not len(rows):

@@ -64,7 +64,7 @@ def open_served(config: DemoConfig) -> Served:
 
 def warm_up(served: Served) -> None:
     """What the first user would wait for: compilations, imports, and the corpus's vectors."""
-    words = "a sentence that nobody asked for ".split()
+    words = ["a", "sentence", "that", "nobody", "asked", "for"]
     for encoder in served.encoders.values():
         for count in (8, 30):  # each length of rows is compiled by itself, and most texts are short
             encoder.encode_later([" ".join(words * (count // len(words) + 1))])
@@ -97,7 +97,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise OSError(f"{host}:{port} cannot be served from ({error.strerror or error}); choose another --port") from None
+        raise OSError(
+            f"{host}:{port} cannot be served from ({error.strerror or error}); choose another --port"
+        ) from None
 
 
 def _run(app: FastAPI, listening: socket.socket, started: Callable[[], Any]) -> None:

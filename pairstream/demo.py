@@ -45,7 +45,9 @@ def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "demo")
     missing = [name for name in NEEDED if not _is_there(name)]
     if missing:
-        raise RuntimeError(f"{missing[0]} is not installed; install the page's libraries: pip install 'pairstream[demo]'")
+        raise RuntimeError(
+            f"{missing[0]} is not installed; install the page's libraries: pip install 'pairstream[demo]'"
+        )
     quiet_libraries()
     from demo.serve import DemoConfig, serve
     from schemas.mixture import Mixture
