@@ -30,7 +30,7 @@ class Arguments:
     corpus: Path | None = None
     """What is searched: a folder of datasets, JSON lines, Parquet, or a file with a text a line."""
     texts: int = 10_000
-    """Texts searched, of each dataset alike, held-out ones first. Encoded once, about a hundred a second on two cores."""
+    """Texts searched, of each dataset alike, held-out ones first. Encoded once, some hundred a second on two cores."""
     field: str = "text"
     """The field of JSON lines, or the column of Parquet, that holds the text."""
     mixture: tuple[Path, ...] = ()
