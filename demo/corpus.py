@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -53,7 +53,9 @@ def read_corpus(path: str | Path, limit: int, *, field: str = FIELD) -> Corpus:
     path = Path(path)
     if path.is_dir():
         manifests = [Manifest.load(folder) for folder in find_manifests(path)]
-        streams = [_of_dataset(manifest) for manifest in manifests if manifest.kind != "tokens"]
+        streams: list[Iterator[CorpusText]] = [
+            _of_dataset(manifest) for manifest in manifests if manifest.kind != "tokens"
+        ]
         if not streams:
             raise ValueError(f"{path}: holds token ids alone; expected texts: use the dataset they were made from")
     else:
@@ -75,7 +77,7 @@ def _of_dataset(manifest: Manifest) -> Iterator[CorpusText]:
         yield CorpusText(text, source, manifest.dataset)
 
 
-def _in_turn(streams: list[Iterator[CorpusText]]) -> Iterator[CorpusText]:
+def _in_turn(streams: Sequence[Iterator[CorpusText]]) -> Iterator[CorpusText]:
     """A text of each stream, then the next of each, until all have ended."""
     while streams:
         left = []

@@ -14,7 +14,7 @@ from demo.corpus import Corpus
 from demo.encoders import SharedEncoder
 from demo.vectors import CorpusVectors
 from demo.words import Piece, mark, name_groups
-from trainer.evaluate.retrieval import nearest
+from trainer.evaluate.nearest import nearest
 
 SHOWN = 3000
 """Characters of a text that an answer holds."""
@@ -116,13 +116,16 @@ class Search:
         places = lay_out(near, groups, vector)
         names = name_groups([self._plain[number] for number in chosen], groups.tolist(), int(groups.max()) + 1)
         points = [
-            Point(number, *places[n].tolist(), score, int(groups[n]), text.dataset, title(text.text))
+            Point(
+                number, float(places[n, 0]), float(places[n, 1]), score, int(groups[n]), text.dataset, title(text.text)
+            )
             for n, (number, score) in enumerate(zip(chosen, scores[0].tolist(), strict=True))
             for text in (self.corpus.texts[number],)
         ]
         clusters = [
-            Cluster(name, int((groups == n).sum()), *places[:-1][groups == n].mean(axis=0).tolist())
+            Cluster(name, len(inside), float(inside[:, 0].mean()), float(inside[:, 1].mean()))
             for n, name in enumerate(names)
+            for inside in (places[:-1][groups == n],)
         ]
         return {
             "query": {"text": words, "x": float(places[-1, 0]), "y": float(places[-1, 1])},
@@ -175,7 +178,7 @@ def cluster(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     from sklearn.cluster import KMeans
 
     count = min(MOST_CLUSTERS, max(2, len(vectors) // POINTS_A_CLUSTER), len(np.unique(vectors, axis=0)))
-    labels = KMeans(count, n_init=4, random_state=0).fit_predict(vectors)
+    labels = KMeans(count, random_state=0).fit_predict(vectors)
     sizes = np.bincount(labels, minlength=count)
     by_size = np.argsort(np.argsort(-sizes, kind="stable"))
     return by_size[labels].astype(np.int64)

@@ -10,9 +10,20 @@ from typing import NamedTuple
 
 WORD = re.compile(r"[^\W_]+")
 """Words as BM25 has them here: code is cut at underscores, so that `read_file` holds "read" and "file"."""
+# fmt: off
 COMMON = frozenset(
-    ["a", "an", "the", "this", "that", "these", "those", "and", "or", "not", "no", "but", "if", "then", "else", "of", "in", "on", "at", "to", "for", "from", "by", "with", "without", "as", "is", "are", "was", "were", "be", "been", "being", "it", "its", "he", "she", "they", "them", "his", "her", "their", "we", "you", "your", "our", "i", "my", "me", "do", "does", "did", "done", "have", "has", "had", "will", "would", "can", "could", "should", "may", "might", "must", "what", "which", "who", "whom", "whose", "how", "when", "where", "why", "there", "here", "into", "out", "up", "down", "over", "under", "about", "than", "so", "such", "only", "also", "very", "just", "more", "most", "some", "any", "all", "each", "other", "one", "two"]
+    (
+        "a", "an", "the", "this", "that", "these", "those", "and", "or", "not", "no", "but", "if", "then",
+        "else", "of", "in", "on", "at", "to", "for", "from", "by", "with", "without", "as", "is", "are",
+        "was", "were", "be", "been", "being", "it", "its", "he", "she", "they", "them", "his", "her",
+        "their", "we", "you", "your", "our", "i", "my", "me", "do", "does", "did", "done", "have", "has",
+        "had", "will", "would", "can", "could", "should", "may", "might", "must", "what", "which", "who",
+        "whom", "whose", "how", "when", "where", "why", "there", "here", "into", "out", "up", "down",
+        "over", "under", "about", "than", "so", "such", "only", "also", "very", "just", "more", "most",
+        "some", "any", "all", "each", "other", "one", "two",
+    )
 )
+# fmt: on
 SHARED, ENDING = 4, 3
 """Two words are one when they are equal, or share at least so many first letters and end in so many others at most."""
 NAMED_BY = 3
