@@ -59,8 +59,7 @@ def read_corpus(path: str | Path, limit: int, *, field: str = FIELD) -> Corpus:
         if not streams:
             raise ValueError(f"{path}: holds token ids alone; expected texts: use the dataset they were made from")
     else:
-        name = path.name.partition(".")[0] or path.name
-        streams = [(CorpusText(text, source, name) for text, source in read_texts(path, field=field))]
+        streams = [_of_file(path, field)]
     found: dict[str, CorpusText] = {}
     for text in _in_turn(streams):
         if text.text.strip():
@@ -75,6 +74,12 @@ def read_corpus(path: str | Path, limit: int, *, field: str = FIELD) -> Corpus:
 def _of_dataset(manifest: Manifest) -> Iterator[CorpusText]:
     for text, source in read_texts(manifest.folder):
         yield CorpusText(text, source, manifest.dataset)
+
+
+def _of_file(path: Path, field: str) -> Iterator[CorpusText]:
+    name = path.name.partition(".")[0] or path.name
+    for text, source in read_texts(path, field=field):
+        yield CorpusText(text, source, name)
 
 
 def _in_turn(streams: Sequence[Iterator[CorpusText]]) -> Iterator[CorpusText]:
