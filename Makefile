@@ -1,4 +1,4 @@
-# make setup | preprocess | train | evaluate | test | test-interop | lint | bench | bench-peers
+# make setup | preprocess | train | evaluate | demo | test | test-interop | lint | bench | bench-peers
 # Everything runs in .venv, which `make setup` makes; every other target sets it up first.
 
 PYTHON ?= python3
@@ -39,6 +39,10 @@ $(VENV)/.ready-bench: $(VENV)/.ready-interop
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[bench]'
 	@touch $@
 
+$(VENV)/.ready-demo: $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[demo]'
+	@touch $@
+
 $(VENV)/.ready-gcp: $(VENV)/.ready
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[gcp]'
 	@touch $@
@@ -76,6 +80,11 @@ evaluate: setup
 	  echo "usage: make evaluate ENCODER=runs/quickstart/encoder DATA=data/docstrings/docstring_code [ARGS=…]" >&2; exit 2; }
 	$(BIN)/pairstream evaluate $(ENCODER) --retrieval $(DATA) $(ARGS)
 
+# make demo [ARGS='--port 8080'] serves the quickstart's encoder and corpus, made first where need be.
+demo: $(VENV)/.ready-demo
+	@test -f runs/quickstart/encoder/model.safetensors -a -d data/docstrings || $(BIN)/pairstream run quickstart
+	$(BIN)/pairstream demo $(ARGS)
+
 test: dev
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m 'not interop' $(ARGS)
 
@@ -104,14 +113,14 @@ $(VENV)-peers/.ready: $(VENV)/.ready
 clean:
 	rm -rf $(VENV) $(VENV)-peers build dist *.egg-info
 
-.PHONY: setup dev interop gcp preprocess preprocess-usage wheel train evaluate test test-interop lint bench bench-peers clean constraints
+.PHONY: setup dev interop gcp preprocess preprocess-usage wheel train evaluate demo test test-interop lint bench bench-peers clean constraints
 
 # Pin anew, for every interpreter, what the bounds in pyproject.toml allow today. torch is pinned by hand below,
 # since its CPU and CUDA builds bring different packages.
 constraints: setup
 	for minor in 11 12 13; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.$$minor --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop --extra language --extra bench pyproject.toml \
+	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop --extra language --extra bench --extra demo pyproject.toml \
 	  | grep -vE "^(torch|triton|cuda-|nvidia-)|python_full_version >= '3.1[2-5]'" \
 	  | sed "s/ ; python_full_version < '3.12'//" > constraints/py3$$minor.txt && \
 	  echo "torch==$(TORCH)" >> constraints/py3$$minor.txt; \

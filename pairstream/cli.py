@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "score encoders and baselines: similarity, retrieval, duplicates and more",
     "encode": "texts of any file → vectors",
     "search": "find the nearest texts of a corpus",
+    "demo": "encoders and a corpus as a page in the browser",
     "export": "checkpoint → encoder folder for sentence-transformers",
     "push": "an encoder or a dataset → Hugging Face Hub",
     "run": "a run's whole road: corpus, base scores, training, scores, encoder",

@@ -35,7 +35,7 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 def test_design_names_every_module() -> None:
     design = (ROOT / "docs" / "design.md").read_text()
-    for folder in ("schemas", "pipelines", "reader", "trainer"):
+    for folder in ("schemas", "pipelines", "reader", "trainer", "demo"):
         for path in (ROOT / folder).glob("*.py"):
             if path.stem != "__init__":
                 assert f"`{path.stem}`" in design, f"{folder}/{path.name}"

@@ -1,0 +1,172 @@
+"""Encoders that many users share: what waits is encoded together, and a user goes before the corpus."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.shards import checksum
+from trainer.encode import TextEncoder
+from trainer.encoders.fetch import resolve_encoder
+
+Similarity = Literal["cosine", "dot"]
+
+TOGETHER = 256
+"""Texts of waiting users that go in one call at most: more would make all of them wait for each other."""
+REMEMBERED = 4096
+"""Vectors of users' texts that are kept: while one types, all texts but one are those of before."""
+AT_ONCE, IN_BACKGROUND = 0, 1
+
+
+class Encodes(Protocol):
+    """What is asked of an encoder here; `TextEncoder` is one."""
+
+    dimensions: int
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]: ...
+
+
+@dataclass(order=True)
+class _Waiting:
+    priority: int
+    number: int
+    texts: Sequence[str] = field(compare=False)
+    result: Future[NDArray[np.float32]] = field(compare=False)
+
+
+class SharedEncoder:
+    """One encoder and the one thread that calls it.
+
+    Vectors have unit length where the encoder was made for cosines, so that a dot product is its similarity.
+    """
+
+    def __init__(self, name: str, encoder: Encodes, *, similarity: Similarity = "cosine", digest: str = "") -> None:
+        """`digest` stands for the encoder's weights and settings: equal digests, equal vectors."""
+        self.name, self.similarity, self.digest = name, similarity, digest
+        self.dimensions = encoder.dimensions
+        self._encoder = encoder
+        self._waiting: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._work, name=f"encoder {name}", daemon=True).start()
+
+    @property
+    def scale(self) -> float:
+        """What similarities are multiplied by in the softmax that such encoders are trained with."""
+        return 20.0 if self.similarity == "cosine" else 1.0
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32[n, D] for a user who waits. Raises what the encoder raises."""
+        with self._lock:
+            known = {text: self._known[text] for text in texts if text in self._known}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known |= dict(zip(new, self._put(AT_ONCE, new).result(), strict=True))
+            with self._lock:
+                for text in dict.fromkeys(texts):
+                    self._known[text] = known[text]
+                    self._known.move_to_end(text)
+                while len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+        return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dimensions), np.float32)
+
+    def encode_later(self, texts: Sequence[str]) -> Future[NDArray[np.float32]]:
+        """The same when no user waits; nothing is kept."""
+        return self._put(IN_BACKGROUND, texts)
+
+    def _put(self, priority: int, texts: Sequence[str]) -> Future[NDArray[np.float32]]:
+        result: Future[NDArray[np.float32]] = Future()
+        self._waiting.put(_Waiting(priority, next(self._numbers), texts, result))
+        return result
+
+    def _work(self) -> None:
+        while True:
+            together = self._take()
+            try:
+                vectors = self._encoder.encode([text for one in together for text in one.texts])
+                if self.similarity == "cosine":
+                    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            except Exception as error:
+                for one in together:
+                    one.result.set_exception(error)
+                continue
+            ends = np.cumsum([len(one.texts) for one in together])
+            for one, part in zip(together, np.split(vectors, ends[:-1]), strict=True):
+                one.result.set_result(part)
+
+    def _take(self) -> list[_Waiting]:
+        """The first who waits, and of the other users as many as go along."""
+        together = [self._waiting.get()]
+        count = len(together[0].texts)
+        while together[0].priority == AT_ONCE:
+            try:
+                following = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            count += len(following.texts)
+            if following.priority != AT_ONCE or count > TOGETHER:
+                self._waiting.put(following)
+                break
+            together.append(following)
+        return together
+
+
+def open_encoder(name: str) -> SharedEncoder:
+    """The encoder of a folder, a Hub id or a name of ours. Raises OSError or ValueError in one line."""
+    folder = resolve_encoder(name)
+    return SharedEncoder(
+        short_name(name), TextEncoder.open(folder), similarity=_similarity(folder), digest=encoder_digest(folder)
+    )
+
+
+def open_encoders(names: Sequence[str]) -> dict[str, SharedEncoder]:
+    """All of them by the names the page shows, which are told apart by numbers where they are equal."""
+    found: dict[str, SharedEncoder] = {}
+    for encoder in map(open_encoder, dict.fromkeys(names)):
+        same = sum(name == encoder.name or name.startswith(f"{encoder.name} (") for name in found)
+        if same:
+            encoder.name = f"{encoder.name} ({same + 1})"
+        found[encoder.name] = encoder
+    return found
+
+
+def short_name(name: str) -> str:
+    """What the page calls an encoder.
+
+    >>> short_name("runs/quickstart/encoder"), short_name("all-MiniLM-L6-v2")
+    ('quickstart', 'all-MiniLM-L6-v2')
+    """
+    path = Path(name).resolve() if Path(name).is_dir() else Path(name)
+    return path.parent.name if path.name == "encoder" and path.parent.name else path.name
+
+
+def encoder_digest(folder: Path) -> str:
+    """sha256 over the folder's files that decide a vector."""
+    wanted = (".json", ".safetensors", ".txt")
+    files = sorted(path for path in folder.rglob("*") if path.suffix in wanted and path.is_file())
+    return "-".join(checksum(path) for path in files)
+
+
+def _similarity(folder: Path) -> Similarity:
+    """What the folder says that its vectors are compared by."""
+    path = folder / "config_sentence_transformers.json"
+    if not path.is_file():
+        return "cosine"
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
+    named = found.get("similarity_fn_name") if isinstance(found, dict) else None
+    return "dot" if named in ("dot", "dot_score") else "cosine"
