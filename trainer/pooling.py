@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-Pooling = Literal["mean", "cls"]
+__POOL__
 
 
 def pool(hidden: jax.Array, segments: jax.Array, positions: jax.Array, texts: int, mode: Pooling = "mean") -> jax.Array:
