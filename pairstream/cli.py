@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "what a mixture will draw: shares, epochs, coverage",
     "batches": "what is in batch s: datasets and digest",
     "train": "train an encoder (Flax)",
+    "tpu-check": "would a run fit a TPU: its step compiled without one",
     "evaluate": "score encoders and baselines: similarity, retrieval, duplicates and more",
     "encode": "lines of text → vectors",
     "search": "find the nearest texts of a corpus",
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _complain(f"unknown command {name!r}; expected one of: {', '.join(COMMANDS)}", 2)
     try:
-        importlib.import_module(f"pairstream.{name}").main(rest)
+        importlib.import_module(f"pairstream.{name.replace('-', '_')}").main(rest)
     except KeyboardInterrupt:
         return _complain(f"{name}: interrupted; what was finished is kept, run the same command again", 130)
     except BrokenPipeError:  # the reader of our output left, as `| head` does

