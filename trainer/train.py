@@ -65,8 +65,8 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
     """
     join_hosts()
     folder = Path(folder)
-    _claim(folder, config)
     mixture = _load_mixture(config)
+    _claim(folder, config)
     plan = plan_batches(mixture, config.data, batch_size=config.batch_size, seed=config.seed)
     if plan.end is not None and config.steps > plan.end:
         raise ValueError(
