@@ -73,8 +73,7 @@ def main(argv: Sequence[str]) -> None:
                 largest[topology] = largest_batch(config, topology, check_step)
     if arguments.json:
         found = [
-            dataclasses.asdict(report)
-            | ({"largest_batch": largest[report.topology]} if arguments.find_batch else {})
+            dataclasses.asdict(report) | ({"largest_batch": largest[report.topology]} if arguments.find_batch else {})
             for report in reports
         ]
         print_json({"run": config.name, "topologies": found})

@@ -82,8 +82,8 @@ def write_card(
         "batch size": f"{config.batch_size:,} pairs",
         "steps": f"{step:,}",
         "learning rate": f"{options.learning_rate:g}",
-        "schedule": f"{options.schedule}, warm-up {options.warmup_steps:,} steps, end at step {config.schedule_steps:,} "
-        f"with {options.final_rate:.0%} of the rate",
+        "schedule": f"{options.schedule}: up over {options.warmup_steps:,} steps, planned to step {config.schedule_steps:,}, "
+        f"final rate {options.final_rate:g} of the learning rate",
         "optimizer": _optimizer_line(options),
         "gradient clipping": "none" if options.clip_norm is None else f"global norm {options.clip_norm:g}",
         "tokens a text": f"{config.pack.max_anchor_tokens or max_tokens} (anchor), "
