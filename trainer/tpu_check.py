@@ -69,10 +69,7 @@ def check_step(config: TrainConfig, topology: str) -> StepReport:
     check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
     graphdef, state = _abstract_state(config)
     everywhere, by_packs = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(DATA))
-    state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), state)
-    batch = Batch(
-        *(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=by_packs) for leaf in _abstract_batch(config))
-    )
+    state, batch = _lying(state, everywhere), _lying(_abstract_batch(config), by_packs)
     step: Any = jit_train_step(graphdef, make_optimizer(config), config, config.pooling or "mean", mesh)
     memory = MEMORY_GIB[topology.partition(":")[0]]
     began = time.perf_counter()
@@ -149,6 +146,10 @@ def _devices(topology: str) -> list[Any]:
                 f"no libtpu to compile with ({said}); expected the extra [tpu]: pip install libtpu"
             ) from None
         raise ValueError(f"{topology}: the compiler knows no such topology ({said})") from None
+
+
+def _lying(tree: Any, sharding: NamedSharding) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
 
 def _abstract_state(config: TrainConfig) -> tuple[nnx.GraphDef, Any]:

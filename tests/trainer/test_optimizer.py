@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.typing import ArrayLike
 
 from trainer.config import OPTIMIZERS, OptimizerConfig, TrainConfig
 from trainer.optimizer import decay_mask, learning_rate, make_optimizer
@@ -17,7 +18,7 @@ def config(**options) -> TrainConfig:
     return TrainConfig(name="t", encoder="e", mixture="m", data="d", optimizer=optimizer)
 
 
-def rates(steps: ArrayLike, **options) -> np.ndarray:
+def rates(steps: list[int], **options) -> np.ndarray:
     return np.asarray(learning_rate(config(**options), jnp.asarray(steps)))
 
 
@@ -46,7 +47,7 @@ def test_a_run_that_stops_before_its_schedule_ends_has_the_schedules_rate() -> N
     assert float(learning_rate(run, 100_000)) == pytest.approx(2e-5 * 900_000 / 999_500)
 
 
-PARAMS = {"table": {"embedding": jnp.ones((4, 3))}, "layer": {"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)}}
+PARAMS: Any = {"table": {"embedding": jnp.ones((4, 3))}, "layer": {"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)}}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,9 @@ def test_every_optimizer_descends(name) -> None:
     optimizer = make_optimizer(config(name=name, learning_rate=options, warmup_steps=0, schedule="constant"))
 
     def loss(params) -> jax.Array:
-        return sum(jnp.sum((array - 0.5) ** 2) for array in jax.tree.leaves(params))
+        return jnp.sum(jnp.stack([jnp.sum((array - 0.5) ** 2) for array in jax.tree.leaves(params)]))
 
+    params: Any
     params, state = PARAMS, optimizer.init(PARAMS)
     before = float(loss(params))
     for _ in range(20):
@@ -79,6 +81,7 @@ def test_decay_without_a_gradient_takes_its_part_of_kernels_alone() -> None:
         config(learning_rate=0.1, warmup_steps=0, schedule="constant", weight_decay=0.5, decayed="kernels")
     )
     nothing = jax.tree.map(jnp.zeros_like, PARAMS)
+    updates: Any
     updates, _ = optimizer.update(nothing, optimizer.init(PARAMS), PARAMS)
     np.testing.assert_allclose(updates["layer"]["kernel"], -0.05, rtol=1e-6)
     assert not updates["layer"]["bias"].any() and not updates["table"]["embedding"].any()
