@@ -82,7 +82,7 @@ def write_card(
         "batch size": f"{config.batch_size:,} pairs",
         "steps": f"{step:,}",
         "learning rate": f"{options.learning_rate:g}",
-        "schedule": f"{options.schedule}: up over {options.warmup_steps:,} steps, its end at {config.schedule_steps:,}, "
+        "schedule": f"{options.schedule}: up over {options.warmup_steps:,} steps, end at {config.schedule_steps:,}, "
         f"final rate {options.final_rate:g} of the learning rate",
         "optimizer": _optimizer_line(options),
         "gradient clipping": "none" if options.clip_norm is None else f"global norm {options.clip_norm:g}",
