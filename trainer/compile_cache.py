@@ -18,5 +18,5 @@ def keep_compiled() -> None:
     and JAX_ENABLE_COMPILATION_CACHE=false switches it off. A program is found again by what it
     computes, JAX's version, the device and the flags, so none has to be thrown away by hand.
     """
-    if FOLDER not in os.environ and jax.config.jax_enable_compilation_cache:
+    if FOLDER not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
