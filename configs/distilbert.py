@@ -1,4 +1,4 @@
-"""DistilBERT as the original's other bases: no steps of it are published, so those of minilm_l6."""
+"""DistilBERT as the original's other bases: no steps of it are known here, so those of minilm_l6."""
 
 from trainer.config import OptimizerConfig, PackConfig, TrainConfig
 

@@ -1,4 +1,4 @@
-"""all-MiniLM-L12-v2: as minilm_l6, with twice the layers."""
+"""all-MiniLM-L12-v2: twice the layers; the steps and batch of minilm_l6, taken to be the same."""
 
 from trainer.config import OptimizerConfig, PackConfig, TrainConfig
 

@@ -9,7 +9,7 @@ config = TrainConfig(
     mixture="data_config.json",  # of question and answer datasets, which the user has: --set mixture=PATH
     data="data",
     negatives=1,
-    batch_size=1024,  # 128 pairs on each of 8 cores
+    batch_size=1024,  # as the other runs'; its card's own size is not known here
     steps=200_000,
     compute_dtype="bfloat16",
     # 64 rows for the longest passages and 16 for questions, four a row; negatives share what is free.

@@ -10,7 +10,7 @@ config = TrainConfig(
     pooling="mean",
     mixture=str(Path(__file__).with_name("reddit.data_config.json")),
     data="data",
-    batch_size=1024,  # 128 pairs on each of 8 cores
+    batch_size=1024,  # as the other runs'; its card's own size is not known here
     steps=540_000,
     compute_dtype="bfloat16",
     # As many rows as texts: no pair is ever shortened, and the memory is the original's.

@@ -1,4 +1,4 @@
-"""RoBERTa-large as the original's other bases; the steps are those of minilm_l6, the batch is what fits a TPU v3-8."""
+"""RoBERTa-large as the original's other bases; its steps and batch are ours, neither published to us nor measured."""
 
 from trainer.config import OptimizerConfig, PackConfig, TrainConfig
 
@@ -9,7 +9,7 @@ config = TrainConfig(
     mixture="data_config.json",  # the original's list of 290 files, which the user has: --set mixture=PATH
     data="data",
     negatives=1,
-    batch_size=256,  # 32 pairs on each of 8 cores: 24 layers of 1,024 leave room for no more
+    batch_size=256,  # 32 pairs on each of 8 cores, a guess: `pairstream tpu-check` says what fits
     steps=100_000,
     compute_dtype="bfloat16",
     # As many rows as texts: no pair is ever shortened, and the memory is the original's.
