@@ -22,6 +22,7 @@ COMMANDS = {
     "batches": "what is in batch s: datasets and digest",
     "mine": "hard negatives for a dataset, by an encoder",
     "train": "train an encoder (Flax)",
+    "tpu-check": "would a run fit a TPU: its step compiled without one",
     "evaluate": "score encoders and baselines: similarity, retrieval, duplicates and more",
     "encode": "texts of any file → vectors",
     "search": "find the nearest texts of a corpus",
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _complain(f"unknown command {name!r}; expected one of: {', '.join(COMMANDS)}", 2)
     try:
-        importlib.import_module(f"pairstream.{name}").main(rest)
+        importlib.import_module(f"pairstream.{name.replace('-', '_')}").main(rest)
     except KeyboardInterrupt:
         return _complain(f"{name}: interrupted; what was finished is kept, run the same command again", 130)
     except BrokenPipeError:  # the reader of our output left, as `| head` does

@@ -39,8 +39,10 @@ def main(argv: Sequence[str]) -> None:
     config = load_run(arguments.run, arguments.set)
     folder = arguments.output or Path("runs", config.name)
     quiet_libraries()
+    from trainer.compile_cache import keep_compiled
     from trainer.train import train
 
+    keep_compiled()
     done = train(config, folder, accept_other_batches=arguments.accept_other_batches)
     if done.interrupted:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")

@@ -18,11 +18,13 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_every_command_has_a_module() -> None:
-    assert {path.stem for path in (ROOT / "pairstream").glob("*.py")} >= set(COMMANDS)
+    assert {path.stem for path in (ROOT / "pairstream").glob("*.py")} >= {
+        command.replace("-", "_") for command in COMMANDS
+    }
 
 
 def test_the_readme_names_only_commands_and_folders_that_exist() -> None:
-    assert set(re.findall(r"bin/pairstream (\w+)", README)) <= set(COMMANDS)
+    assert set(re.findall(r"bin/pairstream ([\w-]+)", README)) <= set(COMMANDS)
     for folder in re.findall(r"^\| [^|]+ \| `(\w+)/` \|", README, re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder
 

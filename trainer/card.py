@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
-from trainer.config import TrainConfig
+from trainer.config import OptimizerConfig, TrainConfig
 from trainer.record import Record
 
 CARD = "README.md"
@@ -122,9 +122,9 @@ def write_card(
         "batch size": f"{config.batch_size:,} pairs",
         "steps": f"{step:,}",
         "learning rate": f"{options.learning_rate:g}",
-        "schedule": f"linear: up over {options.warmup_steps:,} steps, down to 0 at step {config.schedule_steps:,}",
-        "optimizer": f"AdamW, betas {options.beta1:g} and {options.beta2:g}, epsilon {options.epsilon:g}, "
-        f"weight decay {options.weight_decay:g}",
+        "schedule": f"{options.schedule}: up over {options.warmup_steps:,} steps, end at {config.schedule_steps:,}, "
+        f"final rate {options.final_rate:g} of the learning rate",
+        "optimizer": _optimizer_line(options),
         "gradient clipping": "none" if options.clip_norm is None else f"global norm {options.clip_norm:g}",
         "tokens a text": f"{config.pack.max_anchor_tokens or max_tokens} (anchor), "
         f"{config.pack.max_positive_tokens or max_tokens} (positive)",
@@ -173,6 +173,18 @@ def _machine(record: Record) -> str:
     parts = [record.hardware, f"{took} of training" if record.seconds else ""]
     said = "; ".join(filter(None, parts))
     return f"\n{said}.\n" if said else ""
+
+
+def _optimizer_line(options: OptimizerConfig) -> str:
+    """The optimizer and those of its numbers that it uses."""
+    numbers = {
+        "adamw": f", betas {options.beta1:g} and {options.beta2:g}, epsilon {options.epsilon:g}",
+        "lamb": f", betas {options.beta1:g} and {options.beta2:g}, epsilon {options.epsilon:g}",
+        "lion": f", betas {options.beta1:g} and {options.beta2:g}",
+        "sgd": f", momentum {options.momentum:g}",
+        "adafactor": "",
+    }
+    return f"{options.name}{numbers[options.name]}, weight decay {options.weight_decay:g} ({options.decayed})"
 
 
 def _base_line(encoder: str) -> str:

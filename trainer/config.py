@@ -14,6 +14,16 @@ Similarity = Literal["cosine", "dot"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 Remat = Literal["none", "full", "dots"]
 REMATS: tuple[Remat, ...] = get_args(Remat)
+Optimizer = Literal["adamw", "lamb", "lion", "adafactor", "sgd"]
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+Schedule = Literal["linear", "cosine", "wsd", "constant"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Decayed = Literal["matrices", "kernels", "all"]
+DECAYED: tuple[Decayed, ...] = get_args(Decayed)
+Initial = Literal["pretrained", "random"]
+INITIALS: tuple[Initial, ...] = get_args(Initial)
+Pooling = Literal["mean", "cls"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 @dataclass(frozen=True)
@@ -34,20 +44,71 @@ class PackConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with a linear warm-up and a linear decay to zero."""
+    """How gradients become updates; `trainer.optimizer` says it in formulas."""
 
+    name: Optimizer = "adamw"
+    """`adamw`, `lamb`, `lion`, `adafactor` or `sgd` (with momentum); weight decay is decoupled in all."""
     learning_rate: float = 2e-5
-    """At the end of the warm-up."""
+    """At the end of the warm-up. For `adafactor` it is relative to the size (RMS) of each parameter array."""
+    schedule: Schedule = "linear"
+    """After the warm-up: `linear` and `cosine` fall until `schedule_steps`; `wsd` stays and falls
+    linearly at the end; `constant` stays."""
     warmup_steps: int = 500
     """Steps in which the rate rises linearly from 0."""
     schedule_steps: int | None = None
-    """Step at which the rate would reach 0; None: the run's `steps`. A run may stop before."""
+    """Step at which the rate reaches its end; None: the run's `steps`. A run may stop before."""
+    decay_steps: int | None = None
+    """Last steps of a `wsd` schedule, in which the rate falls; None: a tenth of the schedule."""
+    final_rate: float = 0.0
+    """Part of `learning_rate` that is left at the end of the schedule, 0 to 1."""
     weight_decay: float = 0.0
+    """Part of a parameter taken away in a step, times the rate of that step."""
+    decayed: Decayed = "matrices"
+    """What decays: all but biases and layer norms (`matrices`), of these the `kernels` alone and no embedding
+    table, or `all` of the encoder. A learnt scale never does, but under `all`."""
     beta1: float = 0.9
+    """Memory of the mean gradient: `adamw`, `lamb`, `lion`."""
     beta2: float = 0.999
+    """Memory of the squared gradient: `adamw`, `lamb`; of the mean in `lion`, whose authors take 0.99."""
     epsilon: float = 1e-6
+    """Added to the root of the squared gradient: `adamw`, `lamb`."""
+    momentum: float = 0.9
+    """Memory of the gradient: `sgd`."""
     clip_norm: float | None = 1.0
-    """Global norm to which gradients are clipped; None: no clipping."""
+    """Global norm to which gradients are clipped, once they are summed over all devices; None: no clipping."""
+
+    def __post_init__(self) -> None:
+        for name, found, known in (
+            ("name", self.name, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("decayed", self.decayed, DECAYED),
+        ):
+            if found not in known:
+                raise ValueError(f"optimizer.{name} is {found!r}; expected one of {', '.join(known)}")
+        for name, value, least in (
+            ("warmup_steps", self.warmup_steps, 0),
+            ("schedule_steps", 1 if self.schedule_steps is None else self.schedule_steps, 1),
+            ("decay_steps", 1 if self.decay_steps is None else self.decay_steps, 1),
+        ):
+            _check_whole(f"optimizer.{name}", value, least)
+        if not self.learning_rate > 0:
+            raise ValueError(f"optimizer.learning_rate is {self.learning_rate}; expected more than 0")
+        if self.decay_steps is not None and self.schedule != "wsd":
+            raise ValueError(
+                f"optimizer.decay_steps is {self.decay_steps}, which a {self.schedule} schedule has no use for; "
+                "set optimizer.schedule=wsd, or leave it out"
+            )
+        if not 0 <= self.final_rate <= 1:
+            raise ValueError(f"optimizer.final_rate is {self.final_rate}; expected a part of the rate, 0 to 1")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"optimizer.weight_decay is {self.weight_decay}; expected at least 0")
+        for name in ("beta1", "beta2", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"optimizer.{name} is {getattr(self, name)}; expected 0 up to, not including, 1")
+        if not self.epsilon > 0:
+            raise ValueError(f"optimizer.epsilon is {self.epsilon}; expected more than 0")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"optimizer.clip_norm is {self.clip_norm}; expected more than 0, or None for no clipping")
 
 
 @dataclass(frozen=True)
@@ -111,6 +172,10 @@ class TrainConfig:
     """Path of a data_config.json, from the working folder or beside the Python file that defines the run."""
     data: str
     """Folder whose DATASET/manifest.json the mixture names."""
+    initial: Initial = "pretrained"
+    """Weights at step 0: the base encoder's, or `random` ones (by `seed`) in the shape that its config.json says."""
+    pooling: Pooling | None = None
+    """A text's vector: the `mean` of its tokens', or its first token's (`cls`); None: as the base encoder says."""
     corpus: tuple[str, ...] = ()
     """How `data` is made when it is not there: a SOURCE of `pairstream preprocess` and its options."""
     negatives: int = 0
@@ -155,18 +220,18 @@ class TrainConfig:
             ("keep_checkpoints", self.keep_checkpoints, 1),
             ("micro_packs", 1 if self.micro_packs is None else self.micro_packs, 1),
             ("evaluation_queries", self.evaluation_queries, 1),
-            ("optimizer.warmup_steps", self.optimizer.warmup_steps, 0),
         ):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
-        if not self.optimizer.learning_rate > 0:
-            raise ValueError(f"optimizer.learning_rate is {self.optimizer.learning_rate}; expected more than 0")
+            _check_whole(name, value, least)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; expected 0 up to, not including, 1")
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"compute_dtype is {self.compute_dtype!r}; expected float32 or bfloat16")
         if self.remat not in REMATS:
             raise ValueError(f"remat is {self.remat!r}; expected one of {', '.join(REMATS)}")
+        if self.initial not in INITIALS:
+            raise ValueError(f"initial is {self.initial!r}; expected {' or '.join(INITIALS)}")
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is {self.pooling!r}; expected {' or '.join(POOLINGS)}, or None")
         if self.batch_size % self.pack.pairs:
             near = max(1, round(self.batch_size / self.pack.pairs)) * self.pack.pairs
             raise ValueError(
@@ -181,7 +246,7 @@ class TrainConfig:
 
     @property
     def schedule_steps(self) -> int:
-        """Step at which the learning rate reaches 0."""
+        """Step at which the learning rate reaches its end."""
         return self.optimizer.schedule_steps or self.steps
 
     def to_json(self) -> dict[str, object]:
@@ -197,6 +262,11 @@ class TrainConfig:
                 document[name] = _fields(kind, document[name], name)
         document["corpus"] = tuple(document.get("corpus", ()))
         return _fields(cls, document, "run")
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
 
 
 def _fields(kind, document: dict, where: str):

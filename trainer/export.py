@@ -17,10 +17,10 @@ from tokenizers import Tokenizer
 from schemas.tokens import load_tokenizer, max_length, pad_id
 from trainer.card import write_card
 from trainer.checkpoint import Checkpoints
-from trainer.config import TrainConfig
+from trainer.config import Pooling, TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
-from trainer.encoders.weights import Stored, load_encoder, save_encoder
+from trainer.encoders.weights import Stored, init_encoder, load_encoder, save_encoder
 from trainer.onnx_export import write_onnx
 from trainer.record import read_record
 from trainer.step import init_state
@@ -61,7 +61,7 @@ def export(
     if target.exists() and any(target.iterdir()) and not (target / "modules.json").is_file():
         raise FileExistsError(f"{target} exists and is not an encoder folder; choose another")
     base = resolve_encoder(config.encoder)
-    encoder = load_encoder(base)
+    encoder = init_encoder(base, seed=config.seed) if config.initial == "random" else load_encoder(base)
     _, like = init_state(encoder, config)
     checkpoints = Checkpoints(Path(run_folder) / "checkpoints", keep=config.keep_checkpoints)
     state, _ = checkpoints.restore(like, step)
@@ -73,7 +73,9 @@ def export(
         made = Path(scratch, target.name)
         save_encoder(encoder, made, base=base, dtype=options.dtype)
         _write_tokenizer(made, base)
-        _write_head(made, base, encoder.config.hidden_size, config.loss.similarity, options.prompts)
+        pooling = config.pooling or read_head(base)[0]
+        similarity = config.loss.similarity
+        _write_head(made, base, encoder.config.hidden_size, pooling, similarity, options.prompts)
         forms = write_onnx(made, int8=options.int8) if options.onnx or options.int8 else {}
         write_card(
             made,
@@ -81,7 +83,7 @@ def export(
             step=done,
             dimensions=encoder.config.hidden_size,
             max_tokens=max_length(base),
-            pooling=read_head(base)[0],
+            pooling=pooling,
             record=read_record(run_folder, done, config.batch_size),
             dtype=options.dtype,
             forms=tuple(forms),
@@ -115,10 +117,11 @@ def _plain_tokenizer(tokenizer: Tokenizer, padding: int) -> dict[str, Any]:
     return {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": tokenizer.id_to_token(padding)}
 
 
-def _write_head(folder: Path, base: Path, dimensions: int, similarity: str, prompts: Mapping[str, str]) -> None:
+def _write_head(
+    folder: Path, base: Path, dimensions: int, pooling: Pooling, similarity: str, prompts: Mapping[str, str]
+) -> None:
     """What stands on the transformer, as sentence-transformers writes it: pooling, and unit length unless the loss saw
     dot products."""
-    pooling, _ = read_head(base)
     kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
     if similarity == "cosine":
         kinds.append(("2_Normalize", "Normalize"))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
-Pooling = Literal["mean", "cls"]
+from trainer.config import POOLINGS, Pooling
 
 
 def pool(hidden: jax.Array, segments: jax.Array, positions: jax.Array, texts: int, mode: Pooling = "mean") -> jax.Array:
@@ -17,8 +15,8 @@ def pool(hidden: jax.Array, segments: jax.Array, positions: jax.Array, texts: in
     how many the pack may hold (P * T). Returns float32[texts, H]: row i is the text with segment
     i + 1; a text without tokens has the zero vector, and sends no gradient.
     """
-    if mode not in ("mean", "cls"):
-        raise ValueError(f"pooling mode is {mode!r}; expected 'mean' or 'cls'")
+    if mode not in POOLINGS:
+        raise ValueError(f"pooling mode is {mode!r}; expected {' or '.join(map(repr, POOLINGS))}")
     member = _membership(segments, texts)
     chosen = member & (positions.reshape(-1) == 0) if mode == "cls" else member
     # A product with a 0/1 matrix, not a scatter-add: it is exact in bfloat16 too, adds in one

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
-from jax.typing import ArrayLike
 
 from schemas.batch import Batch
 from trainer.config import LossConfig, TrainConfig
 from trainer.encoders.transformer import Encoder
 from trainer.loss import contrastive_loss
 from trainer.mesh import DATA, one_device_mesh
+from trainer.optimizer import learning_rate, make_optimizer
 from trainer.pooling import Pooling, normalize, pool, present_texts
 
 KEY_IMPLEMENTATION = "threefry2x32"  # named, so that no global setting of JAX changes a run
@@ -57,41 +57,20 @@ def init_state(encoder: Encoder, config: TrainConfig) -> tuple[nnx.GraphDef, Tra
     The state holds copies, since a step donates its state and the encoder stays in use.
     """
     graphdef, variables = nnx.split(encoder)
-    params = jax.tree.map(jnp.copy, nnx.to_pure_dict(variables))
+    return graphdef, state_of(jax.tree.map(jnp.copy, nnx.to_pure_dict(variables)), config)
+
+
+def state_of(params: Params, config: TrainConfig) -> TrainState:
+    """A state at step 0 that holds these params."""
     log_scale = jnp.log(jnp.float32(config.loss.scale)) if config.loss.learn_scale else None
     root = jax.random.key(config.seed, impl=KEY_IMPLEMENTATION)
-    return graphdef, TrainState(
+    return TrainState(
         params=params,
         log_scale=log_scale,
         opt_state=make_optimizer(config).init(cast(Any, (params, log_scale))),
         step=jnp.zeros((), jnp.int32),
         root_key=jax.random.key_data(root),
     )
-
-
-def learning_rate(config: TrainConfig, step: ArrayLike) -> jax.Array:
-    """Rate of the update that follows `step` steps: linear from 0, then linear to 0; float32."""
-    warmup, last = config.optimizer.warmup_steps, config.schedule_steps
-    step = jnp.asarray(step)
-    rising = step / warmup if warmup else 1.0
-    falling = (last - step) / max(last - warmup, 1)
-    return config.optimizer.learning_rate * jnp.clip(jnp.minimum(rising, falling), 0.0, 1.0)
-
-
-def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping by the global norm, then AdamW; biases, layer norms and the learnt scale do not decay."""
-    options = config.optimizer
-    adamw = optax.adamw(
-        functools.partial(learning_rate, config),
-        b1=options.beta1,
-        b2=options.beta2,
-        eps=options.epsilon,
-        weight_decay=options.weight_decay,
-        mask=lambda params: jax.tree.map(lambda array: array.ndim > 1, params),
-    )
-    if options.clip_norm is None:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(options.clip_norm), adamw)
 
 
 def embed(

@@ -23,7 +23,8 @@ from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
-from trainer.encoders.weights import load_encoder
+from trainer.encoders.transformer import Encoder
+from trainer.encoders.weights import init_encoder, load_encoder
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
 from trainer.record import write_record
 from trainer.step import init_state, jit_train_step, make_optimizer
@@ -65,8 +66,8 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
     """
     join_hosts()
     folder = Path(folder)
+    mixture = _load_mixture(config)
     _claim(folder, config)
-    mixture = Mixture.load(config.mixture)
     plan = plan_batches(mixture, config.data, batch_size=config.batch_size, seed=config.seed)
     if plan.end is not None and config.steps > plan.end:
         raise ValueError(
@@ -79,7 +80,7 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
     _refuse_other_ids(mixture, config, base)
     mesh = make_mesh()
     check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
-    encoder = load_encoder(base, dtype=config.compute_dtype, dropout=config.dropout, remat=config.remat)
+    encoder = make_encoder(config, base)
     graphdef, state = init_state(encoder, config)
     state = replicate(state, mesh)
     checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, keep=config.keep_checkpoints)
@@ -89,7 +90,7 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
         state, found = checkpoints.restore(state)
         if not accept_other_batches:
             _refuse_other_origin(folder, origin, found)
-    pooling, _ = read_head(base)
+    pooling = config.pooling or read_head(base)[0]
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh)
     recent: list[dict[str, jax.Array]] = []
     done = start
@@ -154,6 +155,21 @@ def _refuse_other_ids(mixture: Mixture, config: TrainConfig, base: Path) -> None
                 f"{manifest.folder}: ids of tokenizer {found[:12]}… with prefixes {part.options.get('prefixes')}; "
                 f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; run `pairstream tokenize` again"
             )
+
+
+def _load_mixture(config: TrainConfig) -> Mixture:
+    try:
+        return Mixture.load(config.mixture)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; --set mixture=PATH says where the run's lies") from None
+
+
+def make_encoder(config: TrainConfig, base: Path) -> Encoder:
+    """The run's encoder at step 0: the base's weights, or random ones in its shape."""
+    options: Any = {"dtype": config.compute_dtype, "dropout": config.dropout, "remat": config.remat}
+    if config.initial == "random":
+        return init_encoder(base, seed=config.seed, **options)
+    return load_encoder(base, **options)
 
 
 def make_packing(config: TrainConfig, base: Path) -> Packing:

@@ -1,0 +1,185 @@
+"""Will a run fit, and how fast would it be: its real step, compiled for a TPU on a machine that has none.
+
+The compiler is libtpu's own, told the topology in place of finding one. What it reports is its plan:
+memory is what it would reserve, time its estimate; neither is a measurement on the chips.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.experimental import topologies
+from jax.sharding import NamedSharding, PartitionSpec
+
+from schemas.batch import Batch
+from trainer.config import TrainConfig
+from trainer.encoders.shapes import shape_of
+from trainer.encoders.transformer import Encoder
+from trainer.mesh import DATA, check_divides, make_mesh
+from trainer.step import jit_train_step, make_optimizer, state_of
+
+GIB = 1 << 30
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
+MEMORY_GIB = {"v2": 8, "v3": 16, "v4": 16, "v5e": 16, "v5p": 95, "v6e": 32}
+"""Of a device as JAX counts them: a core on v2 and v3, and on v4 as the compiler is asked here; else a chip."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What the compiler says of one step on one topology."""
+
+    topology: str
+    devices: int
+    batch_size: int
+    """Pairs a global batch."""
+    fits: bool
+    reason: str
+    """Why it does not fit, in the compiler's words; empty where it does."""
+    memory_gib: float
+    """Of a device."""
+    arguments_gib: float | None
+    """State and batch of a device; None, as all below, where the step does not fit."""
+    temporaries_gib: float | None
+    """Activations and buffers of a device at the fullest moment."""
+    flops: float | None
+    """Floating-point operations of a device, as the compiler counts them."""
+    seconds: float | None
+    """Time of a step by the compiler's estimate; None where it gives none."""
+    collectives: dict[str, int] | None
+    """How often each appears in the compiled program."""
+    compile_seconds: float
+
+
+def check_step(config: TrainConfig, topology: str) -> StepReport:
+    """Compile the run's step for a topology such as `v3:2x2`.
+
+    Raises ValueError for a topology that the compiler does not know or that the batch does not
+    divide, RuntimeError where there is no libtpu, or it fails for another reason than memory.
+    """
+    devices = _devices(topology)
+    mesh = make_mesh(devices)
+    check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
+    graphdef, state = _abstract_state(config)
+    everywhere, by_packs = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(DATA))
+    state, batch = _lying(state, everywhere), _lying(_abstract_batch(config), by_packs)
+    step: Any = jit_train_step(graphdef, make_optimizer(config), config, config.pooling or "mean", mesh)
+    memory = MEMORY_GIB[topology.partition(":")[0]]
+    began = time.perf_counter()
+    try:
+        compiled = step.lower(state, batch).compile()
+    except jax.errors.JaxRuntimeError as error:
+        reason = _out_of_memory(str(error))
+        if reason is None:
+            raise RuntimeError(f"{topology}: the compiler failed: {str(error).splitlines()[0]}") from None
+        took = time.perf_counter() - began
+        return StepReport(
+            topology, len(devices), config.batch_size, False, reason, memory, None, None, None, None, None, took
+        )
+    took = time.perf_counter() - began
+    sizes, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    arguments, temporaries = sizes.argument_size_in_bytes / GIB, sizes.temp_size_in_bytes / GIB
+    # The state is donated, so outputs take the place of arguments.
+    needed = arguments + temporaries + (sizes.output_size_in_bytes - sizes.alias_size_in_bytes) / GIB
+    fits = needed <= memory
+    return StepReport(
+        topology=topology,
+        devices=len(devices),
+        batch_size=config.batch_size,
+        fits=fits,
+        reason="" if fits else f"needs {needed:.2f} GiB of {memory} GiB",
+        memory_gib=memory,
+        arguments_gib=arguments,
+        temporaries_gib=temporaries,
+        flops=cost.get("flops"),
+        seconds=cost.get("optimal_seconds") if cost.get("optimal_seconds", 0) > 0 else None,
+        collectives=count_collectives(compiled.as_text()),
+        compile_seconds=took,
+    )
+
+
+def largest_batch(config: TrainConfig, topology: str, check: Callable[[TrainConfig, str], StepReport]) -> int | None:
+    """Pairs of the largest global batch that fits, in whole packs on every device; None: not even one each.
+
+    Doubles from a pack a device until a batch does not fit, then halves the gap: `check` runs some
+    2 log2(n) times.
+    """
+    unit = len(_devices(topology)) * (config.micro_packs or 1) * config.pack.pairs
+
+    def fits(units: int) -> bool:
+        return check(dataclasses.replace(config, batch_size=units * unit), topology).fits
+
+    if not fits(1):
+        return None
+    low, high = 1, 2
+    while fits(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low * unit
+
+
+def count_collectives(program: str) -> dict[str, int]:
+    """How often each collective is called in the text of a compiled program; an asynchronous pair counts once."""
+    found = {name: len(re.findall(rf"\s{name}(?:-start)?\(", program)) for name in COLLECTIVES}
+    return {name: count for name, count in found.items() if count}
+
+
+def _devices(topology: str) -> list[Any]:
+    kind, _, shape = topology.partition(":")
+    if kind not in MEMORY_GIB or not re.fullmatch(r"\d+(x\d+){1,2}", shape):
+        raise ValueError(f"{topology}: no such topology; expected one of {', '.join(MEMORY_GIB)} and a grid: v3:2x2")
+    try:
+        return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
+    except Exception as error:  # the plugin raises what it likes
+        said = str(error).strip().splitlines()[0]
+        if "libtpu" in said or "plugin" in said.lower():
+            raise RuntimeError(
+                f"no libtpu to compile with ({said}); expected the extra [tpu]: pip install libtpu"
+            ) from None
+        raise ValueError(f"{topology}: the compiler knows no such topology ({said})") from None
+
+
+def _lying(tree: Any, sharding: NamedSharding) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+
+def _abstract_state(config: TrainConfig) -> tuple[nnx.GraphDef, Any]:
+    shape = shape_of(config.encoder)
+    options: dict[str, Any] = {"dtype": config.compute_dtype, "dropout": config.dropout, "remat": config.remat}
+    abstract = nnx.eval_shape(lambda: Encoder(shape, **options, rngs=nnx.Rngs(0)))
+    graphdef, variables = nnx.split(abstract)
+    params = nnx.to_pure_dict(variables)
+    return graphdef, jax.eval_shape(lambda held: state_of(held, config), params)
+
+
+def _abstract_batch(config: TrainConfig) -> Batch:
+    packs, pairs, texts = config.packs, config.pack.pairs, 2 + config.negatives
+    layout = jax.ShapeDtypeStruct((packs, config.pack.rows, config.pack.tokens), jnp.int32)
+    words = jax.ShapeDtypeStruct((packs, pairs, 2), jnp.uint32)
+    abstract: Any = Batch
+    return abstract(
+        tokens=layout,
+        segments=layout,
+        positions=layout,
+        fingerprints=jax.ShapeDtypeStruct((packs, pairs, texts, 2), jnp.uint32),
+        clusters=words,
+        pairs=words,
+        datasets=jax.ShapeDtypeStruct((packs, pairs), jnp.int32),
+        shortened=jax.ShapeDtypeStruct((packs,), jnp.int32),
+    )
+
+
+def _out_of_memory(message: str) -> str | None:
+    if "RESOURCE_EXHAUSTED" not in message and "Ran out of memory" not in message:
+        return None
+    used = re.search(r"Used ([\d.]+\w) of ([\d.]+\w) hbm", message)
+    return f"needs {used[1]} of {used[2]}" if used else message.strip().splitlines()[0]
