@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from reader.plan import BatchPlan, host_rows, load_manifests, plan_batches
 from reader.stream import Packing, stream_batches
@@ -24,6 +23,7 @@ from trainer.config import TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.weights import load_encoder
+from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
 from trainer.step import init_state, jit_train_step, make_optimizer
 from trainer.telemetry import Telemetry
@@ -37,6 +37,9 @@ FREE_TO_CHANGE = (
     "log_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_best",
+    "stop_after_skipped",
+    "stall_seconds",
     "evaluation_queries",
     "corpus",
     "micro_packs",  # where and when a pack is embedded changes memory and time
@@ -90,20 +93,22 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh)
     recent: list[dict[str, jax.Array]] = []
     done = start
-    with _stop_on_signal() as stopped, _telemetry(folder, config, start) as telemetry:
+    with clear_when_full(folder), _stop_on_signal() as stopped, _telemetry(folder, config, start) as telemetry:
         since = time.perf_counter()
-        for batch in _batches(plan, config, base, start):
+        for batch in watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start):
             state, metrics = step_fn(state, shard_batch(batch, mesh))
             recent.append({name: value for name, value in metrics.items() if value.ndim == 0})
             done += 1
             last = done == config.steps or _asked_to_stop(stopped, done, config)
             if done % config.log_every == 0 or last:
                 # The one place where the host waits for the devices.
-                means = {name: float(np.mean([one[name] for one in jax.device_get(recent)])) for name in recent[0]}
+                history = [{name: float(one[name]) for name in one} for one in jax.device_get(recent)]
+                means = means_of(history)
                 now = time.perf_counter()
                 means["pairs_per_second"] = len(recent) * config.batch_size / (now - since)
                 if telemetry is not None:
                     telemetry.log(done, means)
+                report_skipped(config, done - len(history), history)
                 recent, since = [], now
             elif telemetry is not None:
                 telemetry.advance(done)
