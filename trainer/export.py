@@ -42,7 +42,7 @@ def export(config: TrainConfig, run_folder: str | Path, target: str | Path, *, s
     base = resolve_encoder(config.encoder)
     encoder = load_encoder(base)
     _, like = init_state(encoder, config)
-    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", keep=config.keep_checkpoints)
+    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", read_only=True)
     state, _ = checkpoints.restore(like, step)
     checkpoints.close()
     nnx.update(encoder, nnx.State(state.params))

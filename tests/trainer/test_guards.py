@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import shlex
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,11 +48,17 @@ def leaves(tree: object) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
+@functools.cache
+def compiled_step() -> Any:
+    graphdef, _ = init_state(tiny_encoder(layers=1), CONFIG)
+    return jit_train_step(graphdef, make_optimizer(CONFIG), CONFIG)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_step_that_is_not_finite_changes_nothing_but_the_counts(bad: float) -> None:
-    graphdef, state = init_state(tiny_encoder(layers=1), CONFIG)
+    _, state = init_state(tiny_encoder(layers=1), CONFIG)
     batch = make_batch(random_pairs(8), packs=2, rows=8, tokens=16, packed=True)
-    step = jit_train_step(graphdef, make_optimizer(CONFIG), CONFIG)
+    step = compiled_step()
     state, metrics = step(state, batch)
     assert (metrics["skipped"], metrics["skipped_in_row"]) == (0, 0)
     whole = jax.tree.map(jnp.copy, state.params)
@@ -111,7 +119,7 @@ def test_a_run_passes_over_a_batch_of_a_broken_word_and_says_which(
 def test_a_run_whose_every_update_fails_stops_with_one_line(tmp_path: Path) -> None:
     config = write_run(tmp_path, log_every=2, stop_after_skipped=3)
     poison(config, rows=slice(None))
-    with pytest.raises(RuntimeError, match="steps 0 to 2: loss or gradient was not finite 3 times in a row"):
+    with pytest.raises(RuntimeError, match=r"steps 0 to 2: loss or gradient was not finite 3 times in a row"):
         train(config, tmp_path / "run")
 
 
@@ -145,7 +153,7 @@ def test_a_stall_is_said_once_while_it_lasts(capsys: pytest.CaptureFixture[str])
 def test_a_full_disk_names_the_last_whole_checkpoint(error: Exception, tmp_path: Path) -> None:
     for name in ("10", "5", "15.orbax-checkpoint-tmp"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    with pytest.raises(OSError, match="no space left on the disk; the checkpoint of step 10 is whole; free some"):
+    with pytest.raises(OSError, match=r"no space left on the disk; the checkpoint of step 10 is whole; free some"):
         with guards.clear_when_full(tmp_path):
             try:
                 raise error
