@@ -36,6 +36,8 @@ class Arguments:
     """Steps shown."""
     batch_size: int | None = None
     """Pairs a batch; by default the mixture's, or 1024."""
+    seed: int | None = None
+    """Seed of the batches' order; by default the mixture's, while a run uses its config's."""
     hosts: int = 1
     """Read each batch as this many hosts would, each its own rows, and check that together they are the whole batch."""
     show: int = 0
@@ -57,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
     from reader.stream import SkippedWindows
     from schemas.mixture import Mixture
 
-    plan = plan_batches(Mixture.load(arguments.mixture), arguments.data, batch_size=arguments.batch_size)
+    plan = plan_batches(
+        Mixture.load(arguments.mixture), arguments.data, batch_size=arguments.batch_size, seed=arguments.seed
+    )
     try:
         hosts = [host_rows(plan.batch_size, arguments.hosts, host) for host in range(arguments.hosts)]
     except ValueError as error:

@@ -32,6 +32,8 @@ class Arguments:
     """The run's folder; by default runs/NAME."""
     accept_other_batches: bool = False
     """Go on from a checkpoint that was trained on another mixture or other data."""
+    accept_other_settings: bool = False
+    """Go on from a checkpoint that was trained with another config or tokenizer."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -43,7 +45,12 @@ def main(argv: Sequence[str]) -> None:
     from trainer.train import train
 
     keep_compiled()
-    done = train(config, folder, accept_other_batches=arguments.accept_other_batches)
+    done = train(
+        config,
+        folder,
+        accept_other_batches=arguments.accept_other_batches,
+        accept_other_settings=arguments.accept_other_settings,
+    )
     if done.interrupted:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
         raise KeyboardInterrupt

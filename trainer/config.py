@@ -204,6 +204,12 @@ class TrainConfig:
     """Steps between two checkpoints; the last step is always one."""
     keep_checkpoints: int = 3
     """How many of the latest checkpoints stay on disk."""
+    keep_best: int = 1
+    """How many of the best checkpoints stay besides, by the score of an evaluation at their step."""
+    stop_after_skipped: int = 10
+    """Steps in a row without an update, since loss or gradient was not finite, after which the run gives up."""
+    stall_seconds: float = 60.0
+    """A batch that takes longer to come is reported."""
     evaluation_queries: int = 1000
     """Held-out pairs of each dataset on which the run is evaluated."""
 
@@ -218,10 +224,14 @@ class TrainConfig:
             ("log_every", self.log_every, 1),
             ("checkpoint_every", self.checkpoint_every, 1),
             ("keep_checkpoints", self.keep_checkpoints, 1),
+            ("keep_best", self.keep_best, 0),
+            ("stop_after_skipped", self.stop_after_skipped, 1),
             ("micro_packs", 1 if self.micro_packs is None else self.micro_packs, 1),
             ("evaluation_queries", self.evaluation_queries, 1),
         ):
             _check_whole(name, value, least)
+        if not self.stall_seconds > 0:
+            raise ValueError(f"stall_seconds is {self.stall_seconds}; expected more than 0")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; expected 0 up to, not including, 1")
         if self.compute_dtype not in ("float32", "bfloat16"):

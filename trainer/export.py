@@ -63,7 +63,7 @@ def export(
     base = resolve_encoder(config.encoder)
     encoder = init_encoder(base, seed=config.seed) if config.initial == "random" else load_encoder(base)
     _, like = init_state(encoder, config)
-    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", keep=config.keep_checkpoints)
+    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", read_only=True)
     state, _ = checkpoints.restore(like, step)
     checkpoints.close()
     nnx.update(encoder, nnx.State(state.params))

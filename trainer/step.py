@@ -32,7 +32,7 @@ Metrics = dict[str, jax.Array]
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "log_scale", "opt_state", "step", "root_key"],
+    data_fields=["params", "log_scale", "opt_state", "step", "root_key", "skipped"],
     meta_fields=[],
 )
 @dataclass
@@ -49,6 +49,8 @@ class TrainState:
     """int32 scalar: steps done."""
     root_key: jax.Array
     """uint32[2]: the words of the key from which every dropout key is folded."""
+    skipped: jax.Array
+    """int32[2]: steps without an update, since loss or gradient was not finite: of all, of the latest in a row."""
 
 
 def init_state(encoder: Encoder, config: TrainConfig) -> tuple[nnx.GraphDef, TrainState]:
@@ -70,6 +72,7 @@ def state_of(params: Params, config: TrainConfig) -> TrainState:
         opt_state=make_optimizer(config).init(cast(Any, (params, log_scale))),
         step=jnp.zeros((), jnp.int32),
         root_key=jax.random.key_data(root),
+        skipped=jnp.zeros(2, jnp.int32),
     )
 
 
@@ -190,23 +193,35 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """One update from one global batch. Pure: equal arguments give an equal state.
 
+    When the loss or the gradient's norm is not finite, the step is counted and changes nothing else:
+    params, scale and optimizer stay as they were, its place in the learning rate's schedule with them.
+
     Metrics are those of `contrastive_loss` and `loss`, `gradient_norm` (before clipping),
-    `learning_rate` and, where it is learnt, `scale`, float32 scalars.
+    `learning_rate`, `skipped` (1 where no update was made), `skipped_in_row` and, where it is learnt,
+    `scale`, float32 scalars.
     """
     root = jax.random.wrap_key_data(state.root_key, impl=KEY_IMPLEMENTATION)
     key = jax.random.fold_in(root, state.step)
     loss_of = functools.partial(batch_loss, graphdef=graphdef, config=config, pooling=pooling, mesh=mesh)
     trained = (state.params, state.log_scale)
     (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained, batch, key)
-    (params, log_scale), opt_state = _update(optimizer, gradients, state.opt_state, trained, config.loss)
+    norm = optax.tree.norm(gradients)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    updated = _update(optimizer, gradients, state.opt_state, trained, config.loss)
+    (params, log_scale), opt_state = jax.tree.map(
+        functools.partial(jnp.where, finite), updated, (trained, state.opt_state)
+    )
+    skipped = jnp.where(finite, state.skipped * jnp.array([1, 0]), state.skipped + 1)
     metrics |= {
         "loss": loss,
-        "gradient_norm": optax.tree.norm(gradients),
-        "learning_rate": learning_rate(config, state.step),
+        "gradient_norm": norm,
+        "learning_rate": learning_rate(config, state.step - state.skipped[0]),
+        "skipped": jnp.float32(~finite),
+        "skipped_in_row": jnp.float32(skipped[1]),
     }
     if state.log_scale is not None:
         metrics["scale"] = jnp.exp(state.log_scale)
-    return TrainState(params, log_scale, opt_state, state.step + 1, state.root_key), metrics
+    return TrainState(params, log_scale, opt_state, state.step + 1, state.root_key, skipped), metrics
 
 
 def _update(

@@ -6,17 +6,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from reader.plan import BatchPlan, host_rows, load_manifests, plan_batches
 from reader.stream import Packing, stream_batches
+from schemas.manifest import Manifest
 from schemas.mixture import Mixture
 from schemas.tokens import load_tokenizer, max_length, tokenizer_digest
 from trainer.checkpoint import Checkpoints
@@ -25,7 +25,9 @@ from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.transformer import Encoder
 from trainer.encoders.weights import init_encoder, load_encoder
+from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
+from trainer.origin import different_data, different_tokenizer, make_origin
 from trainer.record import write_record
 from trainer.step import init_state, jit_train_step, make_optimizer
 from trainer.telemetry import Telemetry
@@ -39,6 +41,9 @@ FREE_TO_CHANGE = (
     "log_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_best",
+    "stop_after_skipped",
+    "stall_seconds",
     "evaluation_queries",
     "corpus",
     "micro_packs",  # where and when a pack is embedded changes memory and time
@@ -56,18 +61,26 @@ class Trained:
     interrupted: bool
 
 
-def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool = False) -> Trained:
+def train(
+    config: TrainConfig,
+    folder: str | Path,
+    *,
+    accept_other_batches: bool = False,
+    accept_other_settings: bool = False,
+) -> Trained:
     """Train in the run folder, going on from its latest checkpoint.
 
     SIGINT and SIGTERM end it after the step under way, with a checkpoint; where several hosts run it (see
     `trainer.mesh.join_hosts`), after the next step that is logged, all of them. Raises ValueError when
     the folder holds a run with other settings or other data; `accept_other_batches` goes on with another
-    mixture or other data. Raises ValueError, too, when the data ends before the run's last step.
+    mixture or other data, `accept_other_settings` with another config or tokenizer. Raises ValueError, too,
+    when the data ends before the run's last step, RuntimeError after too many updates that were not finite
+    and OSError when the disk is full (see `trainer.guards`).
     """
     join_hosts()
     folder = Path(folder)
     mixture = _load_mixture(config)
-    _claim(folder, config)
+    _claim(folder, config, accept_other_settings)
     plan = plan_batches(mixture, config.data, batch_size=config.batch_size, seed=config.seed)
     if plan.end is not None and config.steps > plan.end:
         raise ValueError(
@@ -77,37 +90,54 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
     if not jax.process_index():
         write_record(folder)
     base = resolve_encoder(config.encoder)
-    _refuse_other_ids(mixture, config, base)
+    manifests = load_manifests(config.data, mixture.drawn)
+    tokenizer = _refuse_other_ids(manifests, config, base)
     mesh = make_mesh()
     check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
     encoder = make_encoder(config, base)
     graphdef, state = init_state(encoder, config)
     state = replicate(state, mesh)
-    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, keep=config.keep_checkpoints)
-    origin = {"batches": plan.content_hash, "settings": _settings(config)}
+    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, keep=config.keep_checkpoints, keep_best=config.keep_best)
+    origin = make_origin(_settings(config), mixture, manifests, batches=plan.content_hash, tokenizer=tokenizer)
     start = checkpoints.latest_step or 0
     if start:
-        state, found = checkpoints.restore(state)
-        if not accept_other_batches:
-            _refuse_other_origin(folder, origin, found)
+        found = checkpoints.origin()
+        if not accept_other_batches and (what := different_data(origin, found)):
+            raise ValueError(
+                f"{folder}: its checkpoints were trained on another mixture or other data: {what}; "
+                "choose another --output, or go on with --accept-other-batches"
+            )
+        if not accept_other_settings and (what := different_tokenizer(origin, found)):
+            raise ValueError(
+                f"{folder}: its checkpoints were trained with another {what}; "
+                "choose another --output, or go on with --accept-other-settings"
+            )
+        state, _ = checkpoints.restore(state)
     pooling = config.pooling or read_head(base)[0]
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh)
     recent: list[dict[str, jax.Array]] = []
     done = start
-    with _stop_on_signal() as stopped, _telemetry(folder, config, start) as telemetry:
+    with (
+        clear_when_full(folder),
+        _stop_on_signal() as stopped,
+        checkpoints,
+        _telemetry(folder, config, start) as telemetry,
+    ):
         since = time.perf_counter()
-        for batch in _batches(plan, config, base, start):
+        for batch in watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start):
             state, metrics = step_fn(state, shard_batch(batch, mesh))
             recent.append({name: value for name, value in metrics.items() if value.ndim == 0})
             done += 1
             last = done == config.steps or _asked_to_stop(stopped, done, config)
             if done % config.log_every == 0 or last:
                 # The one place where the host waits for the devices.
-                means = {name: float(np.mean([one[name] for one in jax.device_get(recent)])) for name in recent[0]}
+                history = [{name: float(one[name]) for name in one} for one in jax.device_get(recent)]
+                means = means_of(history)
                 now = time.perf_counter()
                 means["pairs_per_second"] = len(recent) * config.batch_size / (now - since)
                 if telemetry is not None:
                     telemetry.log(done, means)
+                report_skipped(config, done - len(history), history)
                 recent, since = [], now
             elif telemetry is not None:
                 telemetry.advance(done)
@@ -115,7 +145,6 @@ def train(config: TrainConfig, folder: str | Path, *, accept_other_batches: bool
                 checkpoints.save(state, done, origin)
             if last:
                 break
-        checkpoints.close()  # under the handler: a second signal must not cut the save short
     return Trained(done, start, interrupted=done < config.steps)
 
 
@@ -141,12 +170,9 @@ def _asked_to_stop(stopped: list[int], done: int, config: TrainConfig) -> bool:
     return done % config.log_every == 0 and any_host(bool(stopped))
 
 
-def _refuse_other_ids(mixture: Mixture, config: TrainConfig, base: Path) -> None:
-    """Raise ValueError for a dataset of ids that the run's own tokenizer and prefixes would not give."""
-    manifests = load_manifests(config.data, mixture.drawn).values()
-    of_ids = [(manifest, part) for manifest in manifests if manifest.kind == "tokens" for part in manifest.parts]
-    if not of_ids:
-        return
+def _refuse_other_ids(manifests: Mapping[str, Manifest], config: TrainConfig, base: Path) -> str:
+    """The digest of the run's tokenizer and prefixes; ValueError for a dataset of ids that they would not give."""
+    of_ids = [(one, part) for one in manifests.values() if one.kind == "tokens" for part in one.parts]
     packing = make_packing(config, base)
     expected = tokenizer_digest(packing.tokenizer, packing.prefixes)
     for manifest, part in of_ids:
@@ -155,6 +181,7 @@ def _refuse_other_ids(mixture: Mixture, config: TrainConfig, base: Path) -> None
                 f"{manifest.folder}: ids of tokenizer {found[:12]}… with prefixes {part.options.get('prefixes')}; "
                 f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; run `pairstream tokenize` again"
             )
+    return expected
 
 
 def _load_mixture(config: TrainConfig) -> Mixture:
@@ -198,16 +225,17 @@ def load_config(folder: str | Path) -> TrainConfig:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _claim(folder: Path, config: TrainConfig) -> None:
+def _claim(folder: Path, config: TrainConfig, accept_other_settings: bool) -> None:
     """Write the config into the run folder; refuse one whose checkpoints belong to another run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / CONFIG_FILE
-    trained = any((folder / CHECKPOINTS_FOLDER).glob("[0-9]*"))  # without a checkpoint there is nothing to protect
-    if trained and path.exists():
+    # Without a whole checkpoint there is nothing to protect.
+    trained = any(one.name.isdecimal() for one in (folder / CHECKPOINTS_FOLDER).glob("*"))
+    if trained and path.exists() and not accept_other_settings:
         ours, theirs = _settings(config), _settings(load_config(folder))
         if different := sorted(name for name in ours if ours[name] != theirs[name]):
             name = different[0]
-            mend = "choose another --output or remove the folder"
+            mend = "choose another --output, remove the folder, or go on with --accept-other-settings"
             if name == "schedule_steps":
                 mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
             raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
@@ -222,15 +250,6 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     """What decides a step, as JSON reads it back."""
     document = {name: value for name, value in config.to_json().items() if name not in FREE_TO_CHANGE}
     return json.loads(json.dumps(document | {"schedule_steps": config.schedule_steps}))
-
-
-def _refuse_other_origin(folder: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    if ours["batches"] != theirs["batches"]:
-        raise ValueError(
-            f"{folder}: its checkpoints were trained on another mixture or other data "
-            f"({theirs['batches'][:12]}…, now {ours['batches'][:12]}…); choose another --output, or go on "
-            "with --accept-other-batches"
-        )
 
 
 @contextmanager
