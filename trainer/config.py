@@ -161,6 +161,21 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class EvaluationConfig:
+    """Scores while the run trains, by which its best checkpoint is kept."""
+
+    every: int = 0
+    """Steps between two evaluations; 0: none."""
+    suite: str = ""
+    """A suite by name, or the path of one (see `docs/evaluate.md`); empty: the held-out pairs of the data."""
+    metric: str = "mean"
+    """The score that picks the best checkpoint, more being better: `mean`, or one of a task: `sts-dev/spearman`."""
+
+    def __post_init__(self) -> None:
+        _check_whole("evaluation.every", self.every, 0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One run, whole. Every field can be set from the command line: `--set optimizer.clip_norm=0.5`."""
 
@@ -198,6 +213,7 @@ class TrainConfig:
     pack: PackConfig = field(default_factory=PackConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     log_every: int = 10
     """Steps between two log lines; the only steps at which the host waits for the devices."""
     checkpoint_every: int = 1000

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
+from jax.typing import ArrayLike
 
 from schemas.batch import Batch
 from trainer.config import LossConfig, TrainConfig
@@ -190,6 +191,7 @@ def train_step(
     config: TrainConfig,
     pooling: Pooling = "mean",
     mesh: Mesh | None = None,
+    datasets: int = 0,
 ) -> tuple[TrainState, Metrics]:
     """One update from one global batch. Pure: equal arguments give an equal state.
 
@@ -198,7 +200,8 @@ def train_step(
 
     Metrics are those of `contrastive_loss` and `loss`, `gradient_norm` (before clipping),
     `learning_rate`, `skipped` (1 where no update was made), `skipped_in_row` and, where it is learnt,
-    `scale`, float32 scalars.
+    `scale`, float32 scalars; and with `datasets`, how many the mixture has, `by_dataset` float32[D, 3]:
+    the sums over the batch's pairs of each of 1, their loss and their accuracy.
     """
     root = jax.random.wrap_key_data(state.root_key, impl=KEY_IMPLEMENTATION)
     key = jax.random.fold_in(root, state.step)
@@ -219,9 +222,17 @@ def train_step(
         "skipped": jnp.float32(~finite),
         "skipped_in_row": jnp.float32(skipped[1]),
     }
+    if datasets:
+        metrics["by_dataset"] = _by_dataset(metrics, batch.datasets, datasets)
     if state.log_scale is not None:
         metrics["scale"] = jnp.exp(state.log_scale)
     return TrainState(params, log_scale, opt_state, state.step + 1, state.root_key, skipped), metrics
+
+
+def _by_dataset(metrics: Metrics, numbers: ArrayLike, datasets: int) -> jax.Array:
+    rows = jnp.stack([jnp.ones_like(metrics["row_loss"]), metrics["row_loss"], metrics["row_accuracy"]], axis=1)
+    member = jnp.reshape(jnp.asarray(numbers), (-1, 1)) == jnp.arange(datasets)
+    return jnp.einsum("bd,bm->dm", member.astype(jnp.float32), rows, precision=jax.lax.Precision.HIGHEST)
 
 
 def _update(
@@ -245,12 +256,19 @@ def jit_train_step(
     config: TrainConfig,
     pooling: Pooling = "mean",
     mesh: Mesh | None = None,
+    datasets: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """`train_step` compiled; its state is donated, so the one passed in is gone afterwards.
 
     Batches are computed on the devices of `mesh`, where state and batch must lie (None: one device).
     """
     step = functools.partial(
-        train_step, graphdef=graphdef, optimizer=optimizer, config=config, pooling=pooling, mesh=mesh
+        train_step,
+        graphdef=graphdef,
+        optimizer=optimizer,
+        config=config,
+        pooling=pooling,
+        mesh=mesh,
+        datasets=datasets,
     )
     return jax.jit(step, donate_argnums=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -18,8 +20,8 @@ METRICS_FILE = "metrics.jsonl"
 class Telemetry:
     """Logs of one run, cut back to the step from which it goes on."""
 
-    def __init__(self, folder: Path, *, steps: int, start: int) -> None:
-        self._steps = steps
+    def __init__(self, folder: Path, *, steps: int, start: int, batch_size: int) -> None:
+        self._steps, self._batch_size = steps, batch_size
         self._jsonl = _cut_back(folder / METRICS_FILE, start).open("ab")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
         self._progress = Progress(
@@ -48,16 +50,47 @@ class Telemetry:
         """The bar moves; nothing is written."""
         self._progress.update(self._task, completed=step)
 
-    def log(self, step: int, metrics: dict[str, float]) -> None:
-        """One line of metrics for `step` steps done."""
-        self._jsonl.write(orjson.dumps({"step": step, **metrics}) + b"\n")
+    def log(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        datasets: Mapping[str, Sequence[float]] | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> None:
+        """One line of metrics for `step` steps done.
+
+        `datasets` has for each the sums over its pairs, since the last line, of 1, their loss and their accuracy;
+        `scores` are those of an evaluation, where there was one.
+        """
+        of_datasets = {
+            name: {"pairs": int(pairs), "loss": float(loss / pairs), "accuracy": float(accuracy / pairs)}
+            for name, (pairs, loss, accuracy) in (datasets or {}).items()
+            if pairs
+        }
+        line = {"step": step, **metrics, "datasets": of_datasets} | ({"scores": scores} if scores else {})
+        self._jsonl.write(orjson.dumps(line) + b"\n")
         self._jsonl.flush()
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
+        for name, values in of_datasets.items():
+            for what in ("loss", "accuracy"):
+                self._board.add_scalar(f"{what} of datasets/{name}", values[what], step)
+        for name, value in (scores or {}).items():
+            self._board.add_scalar(f"scores/{name}", value, step)
         shown = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
         self._progress.update(self._task, completed=step, shown=shown)
         if self._progress.disable:
-            print(f"step {step:,} of {self._steps:,}  {shown}", file=sys.stderr, flush=True)
+            left = self._time_left(step, metrics["pairs_per_second"])
+            print(f"step {step:,} of {self._steps:,}  {shown}{left}", file=sys.stderr, flush=True)
+            if scores:
+                said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+                print(f"step {step:,}: {said}", file=sys.stderr, flush=True)
+
+    def _time_left(self, step: int, pairs_per_second: float) -> str:
+        if step >= self._steps:
+            return ""
+        seconds = round((self._steps - step) * self._batch_size / max(pairs_per_second, 1e-9))
+        return f"  {timedelta(seconds=seconds)} left"
 
 
 def _cut_back(path: Path, step: int) -> Path:

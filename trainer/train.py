@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from reader.plan import BatchPlan, host_rows, load_manifests, plan_batches
 from reader.stream import Packing, stream_batches
@@ -25,8 +25,10 @@ from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.transformer import Encoder
 from trainer.encoders.weights import init_encoder, load_encoder
+from trainer.evaluation import make_evaluation
 from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
+from trainer.meter import Meter
 from trainer.origin import different_data, different_tokenizer, make_origin
 from trainer.record import write_record
 from trainer.step import init_state, jit_train_step, make_optimizer
@@ -45,6 +47,7 @@ FREE_TO_CHANGE = (
     "stop_after_skipped",
     "stall_seconds",
     "evaluation_queries",
+    "evaluation",
     "corpus",
     "micro_packs",  # where and when a pack is embedded changes memory and time
     "remat",
@@ -114,7 +117,17 @@ def train(
             )
         state, _ = checkpoints.restore(state)
     pooling = config.pooling or read_head(base)[0]
-    step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh)
+    names = [entry.name for entry in mixture.datasets]
+    step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh, len(names))
+    evaluate = make_evaluation(
+        config,
+        graphdef,
+        manifests.values(),
+        tokenizer=load_tokenizer(base),
+        limit=min(max_length(base), config.pack.tokens),
+        pooling=pooling,
+    )
+    meter = Meter(encoder.config, config.batch_size)
     recent: list[dict[str, jax.Array]] = []
     done = start
     with (
@@ -123,26 +136,32 @@ def train(
         checkpoints,
         _telemetry(folder, config, start) as telemetry,
     ):
-        since = time.perf_counter()
-        for batch in watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start):
+        batches = watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start)
+        for batch in meter.watch(batches):
             state, metrics = step_fn(state, shard_batch(batch, mesh))
-            recent.append({name: value for name, value in metrics.items() if value.ndim == 0})
+            recent.append({name: value for name, value in metrics.items() if not name.startswith("row_")})
             done += 1
             last = done == config.steps or _asked_to_stop(stopped, done, config)
-            if done % config.log_every == 0 or last:
+            scored = evaluate is not None and (done % config.evaluation.every == 0 or done == config.steps)
+            score = None
+            if done % config.log_every == 0 or last or scored:
                 # The one place where the host waits for the devices.
-                history = [{name: float(one[name]) for name in one} for one in jax.device_get(recent)]
-                means = means_of(history)
-                now = time.perf_counter()
-                means["pairs_per_second"] = len(recent) * config.batch_size / (now - since)
+                fetched = jax.device_get(recent)
+                history = [{name: float(one[name]) for name in one if name != "by_dataset"} for one in fetched]
+                means = means_of(history) | meter.read()
+                scores = evaluate(state.params) if evaluate is not None and scored else {}
+                score = scores.get(config.evaluation.metric)
                 if telemetry is not None:
-                    telemetry.log(done, means)
+                    sums = np.sum([one["by_dataset"] for one in fetched], axis=0).tolist()
+                    of_datasets = dict(zip(names, sums, strict=True))
+                    telemetry.log(done, means, of_datasets, scores)
                 report_skipped(config, done - len(history), history)
-                recent, since = [], now
+                recent = []
+                meter.restart()
             elif telemetry is not None:
                 telemetry.advance(done)
-            if done % config.checkpoint_every == 0 or last:
-                checkpoints.save(state, done, origin)
+            if done % config.checkpoint_every == 0 or last or scored:
+                checkpoints.save(state, done, origin, score=score)
             if last:
                 break
     return Trained(done, start, interrupted=done < config.steps)
@@ -160,7 +179,7 @@ def _telemetry(folder: Path, config: TrainConfig, start: int) -> AbstractContext
     """The run's logs, which the first host writes."""
     if jax.process_index():
         return nullcontext()
-    return Telemetry(folder, steps=config.steps, start=start)
+    return Telemetry(folder, steps=config.steps, start=start, batch_size=config.batch_size)
 
 
 def _asked_to_stop(stopped: list[int], done: int, config: TrainConfig) -> bool:

@@ -162,5 +162,5 @@ def test_a_full_disk_names_the_last_whole_checkpoint(error: Exception, tmp_path:
 
 
 def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="^something else$"), guards.clear_when_full(tmp_path):
+    with pytest.raises(ValueError, match=r"^something else$"), guards.clear_when_full(tmp_path):
         raise ValueError("something else")
