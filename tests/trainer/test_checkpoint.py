@@ -70,6 +70,7 @@ def test_reading_tidies_nothing_up_and_training_does(state: TrainState, tmp_path
     assert left.exists()
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 1
+        checkpoints.save(state, 3, {})
     assert not left.exists()
 
 

@@ -153,12 +153,12 @@ def test_a_stall_is_said_once_while_it_lasts(capsys: pytest.CaptureFixture[str])
 def test_a_full_disk_names_the_last_whole_checkpoint(error: Exception, tmp_path: Path) -> None:
     for name in ("10", "5", "15.orbax-checkpoint-tmp"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    with pytest.raises(OSError, match=r"no space left on the disk; the checkpoint of step 10 is whole; free some"):
-        with guards.clear_when_full(tmp_path):
-            try:
-                raise error
-            except Exception as cause:
-                raise RuntimeError("saving failed") from cause
+    message = r"no space left on the disk; the checkpoint of step 10 is whole; free some"
+    with pytest.raises(OSError, match=message), guards.clear_when_full(tmp_path):
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("saving failed") from cause
 
 
 def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -92,6 +93,34 @@ def test_twenty_steps_equal_some_a_kill_and_the_rest(step: int, whole_run: tuple
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_kill_in_the_middle_of_a_save_changes_nothing(dtype: str, tmp_path: Path) -> None:
+    config = write_run(tmp_path, compute_dtype=dtype, checkpoint_every=2)
+    folder = tmp_path / "killed"
+    process = start(config, folder, tmp_path)
+    wait_for_step(process, folder, random.Random(dtype).randint(3, 15))
+    assert kill_within_a_save(process, folder / "checkpoints"), "the run ended before a save was seen"
+    done = train(config, folder)
+    train(config, tmp_path / "whole")
+    assert done.step == 20 and done.resumed_from > 0
+    assert all(path.name.isdecimal() for path in (folder / "checkpoints").iterdir())
+    for ours, theirs in zip(final_state(config, folder), final_state(config, tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert without_speed(folder) == without_speed(tmp_path / "whole")
+
+
+def kill_within_a_save(process: subprocess.Popen[bytes], checkpoints: Path) -> list[str]:
+    """SIGKILL as soon as a checkpoint is half written; the names of what is half written afterwards."""
+    while process.poll() is None:
+        if any("tmp" in entry.name for entry in os.scandir(checkpoints)):
+            process.kill()
+            process.wait()
+            # A save may have become whole between the look and the kill: that is a kill at a random moment, too.
+            return [entry.name for entry in os.scandir(checkpoints)]
+    return []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(
     number: signal.Signals, whole_run: tuple[TrainConfig, Path, Path]
@@ -135,12 +164,27 @@ def test_a_run_does_not_go_on_with_other_data(whole_run: tuple[TrainConfig, Path
     path.rename(root / "kept")
     (root / "other").rename(path)
     try:
-        with pytest.raises(ValueError, match="trained on another mixture or other data"):
+        with pytest.raises(ValueError, match=r"another mixture or other data: dataset 'a' \(.*, dataset 'b' \("):
             train(moved, folder)
     finally:
         path.rename(root / "other")
         (root / "kept").rename(path)
         (folder / "config.json").write_text(json.dumps(config.to_json()))
+
+
+def test_a_run_does_not_go_on_with_another_tokenizer_unless_asked(tmp_path: Path) -> None:
+    config = write_run(tmp_path, steps=2, log_every=2)
+    train(config, tmp_path / "run")
+    path = Path(config.encoder) / "tokenizer.json"
+    path.write_text(path.read_text().replace('"w1"', '"other"'))
+    with pytest.raises(ValueError, match=r"trained with another tokenizer \(.*--accept-other-settings"):
+        train(dataclasses.replace(config, steps=3), tmp_path / "run")
+    changed = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-4))
+    with pytest.raises(ValueError, match="holds a run with optimizer"):
+        train(changed, tmp_path / "run")
+    done = train(dataclasses.replace(changed, steps=3), tmp_path / "run", accept_other_settings=True)
+    assert (done.resumed_from, done.step) == (2, 3)
+    assert load_config(tmp_path / "run").optimizer.learning_rate == 1e-4
 
 
 def test_devices_must_hold_whole_packs(whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path) -> None:
