@@ -10,6 +10,7 @@ from typing import Literal
 import tyro
 
 from pairstream.arguments import parse
+from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
 
@@ -24,6 +25,8 @@ class Arguments:
     """Folder of a run, or of one of its checkpoints."""
     folder: tyro.conf.Positional[Path]
     """Encoder folder to write; one that is there already is replaced."""
+    best: bool = False
+    """Of a run, the checkpoint with the highest score of its evaluations, instead of the latest."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the weights; bfloat16 is half the size."""
     onnx: bool = False
@@ -39,12 +42,16 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "export")
     quiet_libraries()
-    from trainer.export import ExportOptions, export
+    from trainer.export import ExportOptions, best_step, export
     from trainer.train import CHECKPOINTS_FOLDER, load_config
 
     run, step = arguments.checkpoint, None
     if run.parent.name == CHECKPOINTS_FOLDER and run.name.isdecimal():
         run, step = run.parent.parent, int(run.name)
+    if arguments.best:
+        if step is not None:
+            raise UsageError(f"{arguments.checkpoint} is one checkpoint; expected the folder of a run with --best")
+        step = best_step(run)
     named = {"query": arguments.query_prompt, "document": arguments.document_prompt}
     options = ExportOptions(
         dtype=arguments.dtype,

@@ -22,6 +22,7 @@ import tyro
 
 from pairstream.arguments import parse
 from pairstream.load_run import load_run
+from pairstream.run_page import SUMMARY
 from pairstream.train import Settings
 from schemas.example import decode_pair
 from schemas.manifest import Manifest
@@ -73,7 +74,8 @@ def main(argv: Sequence[str]) -> None:
     last = folder / "checkpoints" / str(config.steps)
     stages.run("train", ("train", arguments.run, *changes, "--output", str(folder)), [last], of=trained_on)
     encoder = folder / "encoder"
-    stages.run("export", ("export", str(folder), str(encoder)), [encoder / WEIGHTS], of=trained_on)
+    best = ("--best",) if config.evaluation.every else ()
+    stages.run("export", ("export", str(folder), str(encoder), *best), [encoder / WEIGHTS], of=trained_on)
     weights = checksum(encoder / WEIGHTS)
     trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, weights])
     scores = {"base": base[config.encoder], "trained": trained[str(encoder)], "bm25": base["bm25"]}
@@ -197,6 +199,7 @@ def _print_summary(metrics: dict[str, Any], encoder: Path, config: TrainConfig) 
     print(f"encoder: {encoder}\n\nnext:")
     print(f'  .venv/bin/pairstream search {encoder} --corpus {first} "read a file line by line"')
     print(f"  .venv/bin/pairstream inspect {first}")
+    print(f"  open {encoder.parent / SUMMARY} in a browser: the curves of the training")
     print(f"  .venv/bin/tensorboard --logdir {encoder.parent}/tensorboard")
 
 

@@ -41,7 +41,9 @@ def main(argv: Sequence[str]) -> None:
     config = load_run(arguments.run, arguments.set)
     folder = arguments.output or Path("runs", config.name)
     quiet_libraries()
+    from pairstream.run_page import write_run_page
     from trainer.compile_cache import keep_compiled
+    from trainer.telemetry import METRICS_FILE
     from trainer.train import train
 
     keep_compiled()
@@ -51,9 +53,11 @@ def main(argv: Sequence[str]) -> None:
         accept_other_batches=arguments.accept_other_batches,
         accept_other_settings=arguments.accept_other_settings,
     )
+    page = write_run_page(folder, config, folder / METRICS_FILE)
     if done.interrupted:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
         raise KeyboardInterrupt
     whence = f", the first {done.resumed_from:,} of them earlier" if done.resumed_from else ""
-    following = shlex.join(["pairstream", "export", str(folder), str(folder / "encoder")])
-    print(f"{done.step:,} steps done{whence}; next: {following}")
+    print(f"{done.step:,} steps done{whence}; curves: {page}")
+    exported = ["pairstream", "export", str(folder), str(folder / "encoder")]
+    print(f"next: {shlex.join(exported + ['--best'] * bool(config.evaluation.every))}")

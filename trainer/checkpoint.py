@@ -74,11 +74,11 @@ class Checkpoints:
 
         `score`: how good the state is, higher being better; one that is not finite counts as none.
         """
-        scored = score is not None and math.isfinite(score)
+        metrics = None if score is None or not math.isfinite(score) else {SCORE: float(score)}
         self._manager.save(
             step,
             args=ocp.args.Composite(state=ocp.args.StandardSave(state), origin=ocp.args.JsonSave(origin)),
-            metrics={SCORE: float(score)} if scored else None,
+            metrics=metrics,
         )
 
     def restore(self, like: TrainState, step: int | None = None) -> tuple[TrainState, dict[str, Any]]:

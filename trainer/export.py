@@ -93,6 +93,16 @@ def export(
     return done
 
 
+def best_step(run_folder: str | Path) -> int:
+    """The step of the checkpoint with the highest score. Raises FileNotFoundError when none has one."""
+    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", read_only=True)
+    best = checkpoints.best
+    checkpoints.close()
+    if best is None:
+        raise FileNotFoundError(f"{run_folder}: no checkpoint with a score; train with --set evaluation.every=1000")
+    return best[0]
+
+
 def _write_tokenizer(folder: Path, base: Path) -> None:
     """The base's tokenizer, which pads to the longest text and cuts at the maximum length.
 
