@@ -32,7 +32,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 # torch comes first and through pip: its CPU build may lie in a wheel folder that pip alone is told of.
 $(VENV)/.ready-interop: $(VENV)/.ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) torch
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[dev,interop]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(CONSTRAINTS) $(PIP_ARGS) -e '.[dev,interop,mteb]'
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready-interop
@@ -120,7 +120,8 @@ clean:
 constraints: setup
 	for minor in 11 12 13; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.$$minor --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop --extra language --extra bench --extra demo pyproject.toml \
+	    --no-emit-index-url --no-emit-find-links --extra dev --extra interop --extra mteb --extra language --extra bench \
+	    --extra demo pyproject.toml \
 	  | grep -vE "^(torch|triton|cuda-|nvidia-)|python_full_version >= '3.1[2-5]'" \
 	  | sed "s/ ; python_full_version < '3.12'//" > constraints/py3$$minor.txt && \
 	  echo "torch==$(TORCH)" >> constraints/py3$$minor.txt; \

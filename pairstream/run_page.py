@@ -26,7 +26,7 @@ FIGURES = (
     ("Similarity of positives and of negatives", ("positive_dot", "negative_dot"), "{:.3f}"),
     ("Scale of similarities (1 / temperature), learnt", ("scale",), "{:.2f}"),
     ("Gradient norm, before clipping", ("gradient_norm",), "{:.3g}"),
-    ("Learning rate", ("learning_rate",), "{:.2e}"),
+    ("Learning rate", ("learning_rate",), "{:.3g}"),
     ("Documents masked as false negatives, a step", ("masked_false_negatives",), "{:.1f}"),
     ("Steps without an update", ("skipped",), "{:.0f}"),
     ("Pairs a second", ("pairs_per_second",), "{:,.0f}"),
