@@ -118,7 +118,7 @@ def _datasets(lines: Sequence[Line]) -> Html:
     for name in names[:MOST_DATASETS]:
         last = next(line["datasets"][name] for line in reversed(lines) if name in line.get("datasets", {}))
         share = f"{100 * pairs[name] / whole:.1f}%"
-        rows.append((name, f"{pairs[name]:,}", share, f"{last['loss']:.3f}", f"{last['accuracy']:.3f}"))
+        rows.append((name, f"{pairs[name]:,}", share, *(_three_digits(last[what]) for what in ("loss", "accuracy"))))
     losses = [
         curves(
             name,
@@ -136,6 +136,11 @@ def _datasets(lines: Sequence[Line]) -> Html:
         note,
         element("details", element("summary", "loss of each"), *losses),
     )
+
+
+def _three_digits(value: float | None) -> str:
+    """What was not finite stands in the log as null."""
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _fields(document: Mapping[str, Any], before: str = "") -> Any:

@@ -283,7 +283,13 @@ class TrainConfig:
     def from_json(cls, document: dict) -> TrainConfig:
         """Raises ValueError naming a field that is unknown or missing."""
         document = dict(document)
-        for name, kind in (("pack", PackConfig), ("optimizer", OptimizerConfig), ("loss", LossConfig)):
+        groups = {
+            "pack": PackConfig,
+            "optimizer": OptimizerConfig,
+            "loss": LossConfig,
+            "evaluation": EvaluationConfig,
+        }
+        for name, kind in groups.items():
             if name in document:
                 document[name] = _fields(kind, document[name], name)
         document["corpus"] = tuple(document.get("corpus", ()))

@@ -232,7 +232,8 @@ def train_step(
 def _by_dataset(metrics: Metrics, numbers: ArrayLike, datasets: int) -> jax.Array:
     rows = jnp.stack([jnp.ones_like(metrics["row_loss"]), metrics["row_loss"], metrics["row_accuracy"]], axis=1)
     member = jnp.reshape(jnp.asarray(numbers), (-1, 1)) == jnp.arange(datasets)
-    return jnp.einsum("bd,bm->dm", member.astype(jnp.float32), rows, precision=jax.lax.Precision.HIGHEST)
+    # Chosen, not multiplied: a row that is not finite spoils the sum of its own dataset alone.
+    return jnp.where(member[:, :, None], rows[:, None], 0).sum(axis=0)
 
 
 def _update(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import orjson
 from rich.console import Console
@@ -67,24 +68,35 @@ class Telemetry:
             for name, (pairs, loss, accuracy) in (datasets or {}).items()
             if pairs
         }
-        line = {"step": step, **metrics, "datasets": of_datasets} | ({"scores": scores} if scores else {})
-        self._jsonl.write(orjson.dumps(line) + b"\n")
-        self._jsonl.flush()
+        self._write({"step": step, **metrics, "datasets": of_datasets} | ({"scores": scores} if scores else {}))
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
         for name, values in of_datasets.items():
             for what in ("loss", "accuracy"):
                 self._board.add_scalar(f"{what} of datasets/{name}", values[what], step)
-        for name, value in (scores or {}).items():
-            self._board.add_scalar(f"scores/{name}", value, step)
         shown = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
         self._progress.update(self._task, completed=step, shown=shown)
         if self._progress.disable:
             left = self._time_left(step, metrics["pairs_per_second"])
             print(f"step {step:,} of {self._steps:,}  {shown}{left}", file=sys.stderr, flush=True)
-            if scores:
-                said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-                print(f"step {step:,}: {said}", file=sys.stderr, flush=True)
+        if scores:
+            self._show(step, scores)
+
+    def score(self, step: int, scores: Mapping[str, float]) -> None:
+        """A line of an evaluation alone, such as of the base before the first step."""
+        self._write({"step": step, "scores": scores})
+        self._show(step, scores)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._jsonl.write(orjson.dumps(line) + b"\n")
+        self._jsonl.flush()
+
+    def _show(self, step: int, scores: Mapping[str, float]) -> None:
+        for name, value in scores.items():
+            self._board.add_scalar(f"scores/{name}", value, step)
+        if self._progress.disable:
+            said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            print(f"step {step:,}: {said}", file=sys.stderr, flush=True)
 
     def _time_left(self, step: int, pairs_per_second: float) -> str:
         if step >= self._steps:

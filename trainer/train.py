@@ -83,15 +83,14 @@ def train(
     join_hosts()
     folder = Path(folder)
     mixture = _load_mixture(config)
-    _claim(folder, config, accept_other_settings)
+    if not accept_other_settings:
+        _refuse_other_settings(folder, config)
     plan = plan_batches(mixture, config.data, batch_size=config.batch_size, seed=config.seed)
     if plan.end is not None and config.steps > plan.end:
         raise ValueError(
             f"{config.mixture}: max_epochs ends the data after {plan.end:,} steps, the run wants {config.steps:,}; "
             f"--set steps={plan.end}, or allow more epochs"
         )
-    if not jax.process_index():
-        write_record(folder)
     base = resolve_encoder(config.encoder)
     manifests = load_manifests(config.data, mixture.drawn)
     tokenizer = _refuse_other_ids(manifests, config, base)
@@ -127,6 +126,10 @@ def train(
         limit=min(max_length(base), config.pack.tokens),
         pooling=pooling,
     )
+    folder.mkdir(parents=True, exist_ok=True)
+    if not jax.process_index():  # not before: a call that is refused leaves the folder as it was
+        _write_config(folder, config)
+        write_record(folder)
     meter = Meter(encoder.config, config.batch_size)
     recent: list[dict[str, jax.Array]] = []
     done = start
@@ -136,6 +139,11 @@ def train(
         checkpoints,
         _telemetry(folder, config, start) as telemetry,
     ):
+        if evaluate is not None and not start:
+            scores = evaluate(state.params)  # of the base, and a wrong suite or metric is refused now
+            if telemetry is not None:
+                telemetry.score(0, scores)
+            meter.restart()
         batches = watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start)
         for batch in meter.watch(batches):
             state, metrics = step_fn(state, shard_batch(batch, mesh))
@@ -152,7 +160,8 @@ def train(
                 scores = evaluate(state.params) if evaluate is not None and scored else {}
                 score = scores.get(config.evaluation.metric)
                 if telemetry is not None:
-                    sums = np.sum([one["by_dataset"] for one in fetched], axis=0).tolist()
+                    updated = [one for one in fetched if not one["skipped"]] or fetched
+                    sums = np.sum([one["by_dataset"] for one in updated], axis=0).tolist()
                     of_datasets = dict(zip(names, sums, strict=True))
                     telemetry.log(done, means, of_datasets, scores)
                 report_skipped(config, done - len(history), history)
@@ -244,13 +253,12 @@ def load_config(folder: str | Path) -> TrainConfig:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _claim(folder: Path, config: TrainConfig, accept_other_settings: bool) -> None:
-    """Write the config into the run folder; refuse one whose checkpoints belong to another run."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _refuse_other_settings(folder: Path, config: TrainConfig) -> None:
+    """Raise ValueError where the folder's checkpoints belong to a run with other settings."""
     path = folder / CONFIG_FILE
     # Without a whole checkpoint there is nothing to protect.
     trained = any(one.name.isdecimal() for one in (folder / CHECKPOINTS_FOLDER).glob("*"))
-    if trained and path.exists() and not accept_other_settings:
+    if trained and path.exists():
         ours, theirs = _settings(config), _settings(load_config(folder))
         if different := sorted(name for name in ours if ours[name] != theirs[name]):
             name = different[0]
@@ -258,8 +266,10 @@ def _claim(folder: Path, config: TrainConfig, accept_other_settings: bool) -> No
             if name == "schedule_steps":
                 mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
             raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
-    if jax.process_index():
-        return
+
+
+def _write_config(folder: Path, config: TrainConfig) -> None:
+    path = folder / CONFIG_FILE
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(config.to_json(), indent=2) + "\n")
     os.replace(temporary, path)

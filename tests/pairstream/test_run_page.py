@@ -31,6 +31,17 @@ def test_the_page_needs_nothing_else_and_shows_what_the_log_says():
     assert "Model FLOPs utilisation" not in page  # of which this log says nothing
 
 
+def test_values_that_were_not_finite_are_left_out():
+    spoilt = {
+        **LINES[-1],
+        "step": 5,
+        "loss": None,
+        "datasets": {"first <set>": {"pairs": 4, "loss": None, "accuracy": 0}},
+    }
+    page = run_page(config, [*LINES, spoilt]).decode()
+    assert "–" in page and "nan" not in page.lower().replace("finance", "")
+
+
 def test_equal_logs_give_equal_pages():
     assert run_page(config, LINES) == run_page(config, LINES)
     assert run_page(config, LINES) != run_page(dataclasses.replace(config, seed=1), LINES)

@@ -30,7 +30,8 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 
 def without_speed(folder: Path) -> list[dict[str, float]]:
-    return [{key: value for key, value in line.items() if key != "pairs_per_second"} for line in lines(folder)]
+    speed = {"pairs_per_second", "tokens_per_second", "padded_tokens_per_second", "data_wait"}
+    return [{key: value for key, value in line.items() if key not in speed} for line in lines(folder)]
 
 
 def final_state(config: TrainConfig, folder: Path) -> list[np.ndarray]:
@@ -74,6 +75,17 @@ def test_a_run_learns_and_logs_every_step(whole_run: tuple[TrainConfig, Path, Pa
     first, last = (np.mean([line["loss"] for line in part]) for part in (logged[:4], logged[-4:]))
     assert last < first
     assert any((folder / "tensorboard").iterdir())
+
+
+def test_the_log_has_loss_and_accuracy_of_each_dataset(whole_run: tuple[TrainConfig, Path, Path]) -> None:
+    config, folder, _ = whole_run
+    for line in json.loads(f"[{','.join((folder / 'metrics.jsonl').read_text().splitlines())}]"):
+        of_each = line["datasets"]
+        assert set(of_each) <= {"a", "b"}
+        assert sum(one["pairs"] for one in of_each.values()) == config.batch_size
+        for what in ("loss", "accuracy"):
+            mean = sum(one["pairs"] * one[what] for one in of_each.values()) / config.batch_size
+            assert mean == pytest.approx(line[what], rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow

@@ -1,0 +1,92 @@
+"""Scores while a run trains, and the checkpoint that they pick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from corpora import topic_pairs, write_dataset, write_run
+
+from trainer.checkpoint import Checkpoints
+from trainer.config import EvaluationConfig, TrainConfig
+from trainer.encode import TextEncoder
+from trainer.evaluate.contenders import VectorContender
+from trainer.evaluate.suite import TaskSpec, open_tasks
+from trainer.export import best_step, export
+from trainer.train import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+    root = tmp_path_factory.mktemp("evaluated")
+    config = write_run(
+        root,
+        steps=12,
+        checkpoint_every=100,
+        keep_checkpoints=1,
+        log_every=5,
+        evaluation=EvaluationConfig(every=4),
+    )
+    train(config, root / "run")
+    return config, root / "run"
+
+
+def scored(folder: Path) -> dict[int, dict[str, float]]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["scores"] for line in lines if "scores" in line}
+
+
+def test_the_log_has_scores_of_every_task_at_the_stated_steps(run: tuple[TrainConfig, Path]) -> None:
+    _, folder = run
+    assert list(scored(folder)) == [0, 4, 8, 12]
+    for scores in scored(folder).values():
+        assert {"a/ndcg@10", "b/ndcg@10", "mean"} <= set(scores)
+        assert scores["mean"] == pytest.approx((scores["a/ndcg@10"] + scores["b/ndcg@10"]) / 2)
+
+
+def test_the_best_checkpoint_stays_beside_the_latest(run: tuple[TrainConfig, Path]) -> None:
+    _, folder = run
+    means = {step: scores["mean"] for step, scores in scored(folder).items() if step}
+    best = max(means, key=lambda step: (means[step], step))
+    assert best_step(folder) == best
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    assert set(checkpoints.steps) == {best, 12}
+    checkpoints.close()
+
+
+def test_an_exported_checkpoint_has_the_scores_that_the_log_says(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = run
+    best = best_step(folder)
+    export(config, folder, tmp_path / "encoder", step=best)
+    encoder = TextEncoder.open(tmp_path / "encoder")
+    (task,) = open_tasks([TaskSpec("retrieval", Path(config.data, "a"), candidates=config.evaluation_queries)])
+    found = task.evaluate(VectorContender("exported", encoder.encode))
+    assert found.scores["ndcg@10"] == pytest.approx(scored(folder)[best]["a/ndcg@10"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        (EvaluationConfig(every=1, suite="nowhere"), "nowhere: no such suite"),
+        (EvaluationConfig(every=1, metric="a/accuracy"), "evaluation.metric is 'a/accuracy'; expected one of "),
+    ],
+)
+def test_a_wrong_evaluation_is_refused_in_one_line(
+    evaluation: EvaluationConfig, message: str, run: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as refused:
+        train(dataclasses.replace(run[0], evaluation=evaluation, steps=1), tmp_path / "run")
+    assert "\n" not in str(refused.value)
+
+
+def test_data_without_held_out_pairs_needs_a_suite(tmp_path: Path) -> None:
+    config = write_run(tmp_path, steps=1, evaluation=EvaluationConfig(every=1))
+    splits = {"train": topic_pairs("a", 50, 1)}
+    for name in ("a", "b"):
+        shutil.rmtree(Path(config.data, name))
+        write_dataset(Path(config.data, name), name, splits)
+    with pytest.raises(ValueError, match="no dataset of texts holds pairs out"):
+        train(config, tmp_path / "run")
