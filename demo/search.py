@@ -116,7 +116,9 @@ class Search:
         near = rows[chosen]
         groups = cluster(near)
         places = lay_out(near, groups, vector)
-        names = name_groups([self._plain[number][:NAMED_FROM] for number in chosen], groups.tolist(), int(groups.max()) + 1)
+        names = name_groups(
+            [self._plain[number][:NAMED_FROM] for number in chosen], groups.tolist(), int(groups.max()) + 1
+        )
         points = [
             Point(
                 number, float(places[n, 0]), float(places[n, 1]), score, int(groups[n]), text.dataset, title(text.text)

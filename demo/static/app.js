@@ -19,8 +19,10 @@ function show() {
   }
   const module = MODULES[name] ? name : "similarity";
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#/${module}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#/${module}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else link.removeAttribute("aria-current");
   }
   leave?.();
   const title = document.querySelector(`nav a[href="#/${module}"]`).textContent;

@@ -35,13 +35,14 @@ LIBRARY = {
 }
 """Dataset → modules of Python's library."""
 TEXTS = 800
-WIDE = (1180, 760)
+WIDTH = 1180
 PICTURES = {
-    "similarity": "#/similarity",
-    "search": "#/search?query=read+a+file+line+by+line",
-    "batches": "#/batches?step=7&size=64",
+    "similarity": ("#/similarity", 620),
+    "search": ("#/search?query=read+a+file+line+by+line", 880),
+    "batches": ("#/batches?step=7&size=64", 1240),
 }
-OTHERS = {"answers": "#/answers", "bias": "#/bias", "api": "#/api"}
+"""Name → the module's address and how many pixels of it are shown."""
+OTHERS = {"answers": ("#/answers", 760), "bias": ("#/bias", 760), "api": ("#/api", 760)}
 
 
 def main() -> None:
@@ -58,10 +59,10 @@ def main() -> None:
         assert served.search is not None
         served.search.vectors(served.encoder(None)).wait()
         with served_at(served) as address, chromium() as browser:
-            for name, place in PICTURES.items():
-                take(browser, f"{address}/{place}", given.out / f"{name}.png", WIDE, "light")
-            for name, place in {**PICTURES, **OTHERS}.items() if given.all else ():
-                take(browser, f"{address}/{place}", given.out / f"{name}-dark.png", WIDE, "dark")
+            for name, (place, height) in PICTURES.items():
+                take(browser, f"{address}/{place}", given.out / f"{name}.png", (WIDTH, height), "light")
+            for name, (place, height) in {**PICTURES, **OTHERS}.items() if given.all else ():
+                take(browser, f"{address}/{place}", given.out / f"{name}-dark.png", (WIDTH, height), "dark")
                 take(browser, f"{address}/{place}", given.out / f"{name}-phone.png", PHONE, "light")
 
 
