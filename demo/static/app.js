@@ -21,7 +21,8 @@ function show() {
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#/${module}`) {
       link.setAttribute("aria-current", "page");
-      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+      const nav = link.parentElement; // scrollIntoView would move where the Tab key begins
+      nav.scrollLeft = link.offsetLeft + link.offsetWidth - nav.offsetLeft - nav.clientWidth + 16;
     } else link.removeAttribute("aria-current");
   }
   leave?.();

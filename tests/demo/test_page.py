@@ -19,7 +19,7 @@ from browser import CHROMIUM, LAPTOP, PHONE, chromium, served_at, window
 from corpora import topic_pairs, write_dataset, write_encoder
 from playwright.sync_api import expect
 
-from demo.serve import DemoConfig, open_served
+from demo.serve import DemoConfig, open_served, warm_up
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path"),
 ]
+expect.set_options(timeout=15_000)
 SCRIPT = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
 
 
@@ -37,6 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name, seed in (("a", 1), ("b", 2)):
         write_dataset(root / "data" / name, name, {"train": topic_pairs(name, 200, seed)})
     served = open_served(DemoConfig(encoders=(str(write_encoder(root / "tiny")),), corpus=root / "data", texts=80))
+    warm_up(served)
     assert served.search is not None
     served.search.vectors(served.encoder(None)).wait()
     with served_at(served) as found:
