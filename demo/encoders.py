@@ -53,7 +53,8 @@ class SharedEncoder:
 
     def __init__(self, name: str, encoder: Encodes, *, similarity: Similarity = "cosine", digest: str = "") -> None:
         """`digest` stands for the encoder's weights and settings: equal digests, equal vectors."""
-        self.name, self.similarity, self.digest = name, similarity, digest
+        self.name, self.digest = name, digest
+        self.similarity: Similarity = similarity
         self.dimensions = encoder.dimensions
         self._encoder = encoder
         self._waiting: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()

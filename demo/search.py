@@ -19,6 +19,8 @@ from trainer.evaluate.nearest import nearest
 SHOWN = 3000
 """Characters of a text that an answer holds."""
 TITLE = 120
+NAMED_FROM = 600
+"""Characters of a text in which words that name its cluster are looked for."""
 LEAST_POINTS = 8
 POINTS_A_CLUSTER, MOST_CLUSTERS = 35, 8
 
@@ -114,7 +116,9 @@ class Search:
         near = rows[chosen]
         groups = cluster(near)
         places = lay_out(near, groups, vector)
-        names = name_groups([self._plain[number] for number in chosen], groups.tolist(), int(groups.max()) + 1)
+        names = name_groups(
+            [self._plain[number][:NAMED_FROM] for number in chosen], groups.tolist(), int(groups.max()) + 1
+        )
         points = [
             Point(
                 number, float(places[n, 0]), float(places[n, 1]), score, int(groups[n]), text.dataset, title(text.text)
@@ -160,14 +164,18 @@ def lay_out(vectors: NDArray[np.float32], groups: NDArray[np.int64], query: NDAr
     The plane is that of the first two principal components of the groups' means: texts keep their own
     places, and are looked at from where groups are told apart best. Raises ValueError for equal vectors.
     """
-    from sklearn.decomposition import PCA
-
-    means = np.stack([vectors[groups == group].mean(axis=0) for group in range(groups.max() + 1)])
-    seen_from = means[groups] if len(means) > 2 else vectors
-    both = np.concatenate([vectors, query[None]])
     if np.ptp(vectors, axis=0).max() < 1e-6:
         raise ValueError("texts that are all alike have no map")
-    places = np.asarray(PCA(2, svd_solver="full").fit(seen_from).transform(both), np.float64)
+    sizes = np.bincount(groups)
+    if len(sizes) > 2:
+        means = np.stack([vectors[groups == group].mean(axis=0) for group in range(len(sizes))])
+    else:
+        means, sizes = vectors, np.ones(len(vectors))
+    middle = np.average(means, axis=0, weights=sizes)
+    # The components of the few means, each counted as often as it has texts, instead of those of all texts.
+    axes = np.linalg.svd((means - middle) * np.sqrt(sizes)[:, None], full_matrices=False)[2][:2]
+    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
+    places = (np.concatenate([vectors, query[None]]) - middle) @ axes.T
     middle = (places.max(axis=0) + places.min(axis=0)) / 2
     reach = np.maximum((places.max(axis=0) - places.min(axis=0)) / 2, 1e-12)
     return (places - middle) / reach

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
@@ -17,7 +18,7 @@ from demo.app import Served, make_app
 from demo.batches import Batches, PackShape
 from demo.corpus import read_corpus
 from demo.encoders import open_encoders
-from demo.search import Search
+from demo.search import LEAST_POINTS, Search, cluster
 from schemas.tokens import load_tokenizer
 from trainer.encoders.fetch import resolve_encoder
 
@@ -70,11 +71,10 @@ def warm_up(served: Served) -> None:
             encoder.encode_later([" ".join(words * (count // len(words) + 1))])
     if served.search is not None:
         served.search.vectors(next(iter(served.encoders.values())))
+        cluster(np.eye(LEAST_POINTS, dtype=np.float32))  # the library is imported by its first use
     if served.batches is not None:
         with suppress(ValueError, OSError):  # the page says what is wrong, when it is asked for
             served.batches.picture("equal weights", 0, 32, PackShape())
-    import sklearn.cluster
-    import sklearn.decomposition  # noqa: F401
 
 
 def serve(config: DemoConfig, *, ready: Callable[[str], None]) -> None:

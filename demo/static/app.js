@@ -19,8 +19,11 @@ function show() {
   }
   const module = MODULES[name] ? name : "similarity";
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#/${module}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#/${module}`) {
+      link.setAttribute("aria-current", "page");
+      const nav = link.parentElement; // scrollIntoView would move where the Tab key begins
+      nav.scrollLeft = link.offsetLeft + link.offsetWidth - nav.offsetLeft - nav.clientWidth + 16;
+    } else link.removeAttribute("aria-current");
   }
   leave?.();
   const title = document.querySelector(`nav a[href="#/${module}"]`).textContent;

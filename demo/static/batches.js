@@ -1,11 +1,11 @@
 // What is in a batch: its slots among the steps around it, what each pair learns from, and how the texts lie in rows.
 import { ask, colour, colourOf, count, el, field, heading, later, remember, runner, say, sharpen, statusLine } from "./lib.js";
 
-const POLICIES = { homogeneous: "homogeneous slots, then mixed", "v1-half": "two picks, half each", "v2-block": "one dataset for 4 steps",
+const POLICIES = { homogeneous: "homogeneous, then mixed", "v1-half": "two picks, half each", "v2-block": "one dataset for 4 steps",
   "flax-75-25": "75% one dataset, 25% row by row" };
 const NUMBERS = { step: [0, 1e9, 0, "Step"], size: [2, 256, 64, "Pairs a batch"], slots: [1, 8, 2, "Slots a batch"],
   pairs: [1, 256, 16, "Pairs a pack"], rows: [1, 256, 16, "Rows a pack"], tokens: [8, 512, 128, "Tokens a row"] };
-const ROWS_SHOWN = 12;
+const ROWS_SHOWN = 12, OTHERS_NAMED = 8;
 
 export function open(page, state, parameters) {
   page.append(...heading("What is in a batch?", "A batch is a few slots, each of one dataset, put together: texts of one dataset are hard to tell apart, "
@@ -107,7 +107,10 @@ export function open(page, state, parameters) {
     const dataset = (n) => { const chip = el("i", { class: "chip" }); chip.style.background = colourOf(n); return el("span", {}, chip, found.datasets[n]); };
     const inSlots = {};
     for (const slot of found.slots) inSlots[slot.dataset] = (inSlots[slot.dataset] ?? 0) + slot.rows;
-    const key = el("ul", { class: "key" }, Object.entries(inSlots).map(([n, rows]) => el("li", {}, dataset(Number(n)), `, ${rows} pairs`)));
+    const around = [...new Set(found.steps.flatMap((one) => one.slots.map((slot) => String(slot.dataset))))]
+      .filter((n) => !(n in inSlots)).slice(0, OTHERS_NAMED);
+    const key = el("ul", { class: "key" }, Object.entries(inSlots).map(([n, rows]) => el("li", {}, dataset(Number(n)), `, ${rows} pairs`)),
+      around.map((n) => el("li", { class: "muted" }, dataset(Number(n)))));
     pictures.replaceChildren(
       el("section", {}, el("h2", {}, `Steps ${found.steps[0].step} to ${found.steps.at(-1).step}`), strip, key),
       el("div", { class: "columns pair-of-pictures" },
