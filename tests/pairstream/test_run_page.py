@@ -57,7 +57,7 @@ def test_the_page_lies_in_the_runs_folder(tmp_path):
     log.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in LINES))
     page = write_run_page(tmp_path, config, log)
     assert page == tmp_path / SUMMARY
-    assert page.read_bytes() == run_page(config, LINES)
+    assert (tmp_path / SUMMARY).read_bytes() == run_page(config, LINES)
 
 
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [-3.0, 5.0], [1e-9, 2e-9], [1e6, 1e6 + 1], [0.1, 0.9, 0.5]])
