@@ -1,6 +1,6 @@
 """Makes docs/pictures/ from the page itself: `python -m tests.demo.pictures [--corpus DIR] [--out DIR] [--all]`.
 
-Without --corpus, the page searches docstrings of Python's own library, read from the interpreter at hand.
+Without --corpus, the page searches the docstrings of this project.
 --all also takes every module in the dark and on a phone, to be looked at.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,18 +26,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ENCODER = "all-MiniLM-L6-v2"
-LIBRARY = {
-    "files": ("os", "shutil", "pathlib", "tempfile", "zipfile", "tarfile", "fileinput", "mimetypes"),
-    "network": ("socket", "ssl", "smtplib", "ftplib", "imaplib", "urllib", "http", "email"),
-    "numbers": ("statistics", "fractions", "random", "decimal", "_pydecimal", "datetime", "calendar"),
-    "running": ("subprocess", "threading", "asyncio", "multiprocessing", "concurrent", "logging", "unittest"),
-}
-"""Dataset → modules of Python's library."""
+FOLDERS = ("schemas", "pipelines", "reader", "trainer", "pairstream")
+"""Each a dataset of its functions."""
 TEXTS = 800
 WIDTH = 1180
 PICTURES = {
     "similarity": ("#/similarity", 620),
-    "search": ("#/search?query=read+a+file+line+by+line", 880),
+    "search": ("#/search?query=which+texts+are+equal", 880),
     "batches": ("#/batches?step=7&size=64", 1240),
 }
 """Name → the module's address and how many pixels of it are shown."""
@@ -53,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
-        corpus = given.corpus or write_library(Path(made) / "library")
+        corpus = given.corpus or write_own_functions(Path(made) / "functions")
         served = open_served(DemoConfig(encoders=(ENCODER,), corpus=corpus, texts=TEXTS))
         warm_up(served)
         assert served.search is not None
@@ -77,28 +71,23 @@ def take(browser: Browser, address: str, path: Path, size: tuple[int, int], sche
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 
-def write_library(folder: Path) -> Path:
-    """A dataset for each part of Python's library: a function's head with the beginning of its docstring."""
-    for dataset, modules in LIBRARY.items():
-        pairs = [pair for module in modules for pair in library_pairs(dataset, module)]
-        write_dataset(folder / dataset, dataset, {"train": pairs})
+def write_own_functions(folder: Path) -> Path:
+    """A dataset for each folder of the project: a function's docstring with the beginning of its source."""
+    for name in FOLDERS:
+        write_dataset(folder / name, name, {"train": own_pairs(name)})
     return folder
 
 
-def library_pairs(dataset: str, module: str) -> list[Pair]:
-    """(docstring's first paragraph, head) of a module's or package's functions, and their source."""
-    root = Path(sysconfig.get_path("stdlib"))
-    files = sorted((root / module).rglob("*.py")) if (root / module).is_dir() else [root / f"{module}.py"]
+def own_pairs(name: str) -> list[Pair]:
+    """(docstring's first paragraph, head) of a folder's functions, each docstring once."""
     found: dict[str, Pair] = {}
-    for path in files:
+    for path in sorted((Path(__file__).parents[2] / name).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
-                continue
-            if text := ast.get_docstring(node):
+            if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)):
                 said = " ".join(text.split("\n\n")[0].split())
                 first = "".join(f"\n    {line}" for one in node.body[1:2] for line in ast.unparse(one).split("\n")[:4])
                 code = f"def {node.name}({ast.unparse(node.args)}):{first}"
-                found.setdefault(said, Pair(dataset, said, code, group=f"{module}.{node.name}"))
+                found.setdefault(said, Pair(name, said, code, group=f"{path.stem}.{node.name}"))
     return list(found.values())
 
 
