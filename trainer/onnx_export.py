@@ -68,7 +68,7 @@ def write_onnx(folder: str | Path, *, int8: bool = False) -> dict[str, float]:
 
 def run_onnx(model: bytes | str, encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
     """float32[n, D]: the vectors a model gives to texts as the encoder tokenises them."""
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -84,7 +84,7 @@ def run_onnx(model: bytes | str, encoder: TextEncoder, texts: Sequence[str]) -> 
 
 def _quantise(path: Path) -> bytes:
     """The model with matrices in int8, one scale a column, and activations quantised as they come."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # pyright: ignore[reportMissingImports]
 
     root = logging.getLogger()
     level = root.level

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx  # pyright: ignore[reportMissingImports]
 from flax import nnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper  # pyright: ignore[reportMissingImports]
 
 from trainer.encoders.relative import relative_buckets
 from trainer.encoders.transformer import Encoder

@@ -63,7 +63,7 @@ class SmallSTS(AbsTaskSTS):
     metadata = metadata("STS", "PairstreamSmallSTS", "cosine_spearman")
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        from datasets import Dataset, DatasetDict
+        from datasets import Dataset, DatasetDict  # pyright: ignore[reportMissingImports]
 
         left, right = ([self.write(text) for text in texts] for texts in (STS.left, STS.right))
         columns = {"sentence1": left, "sentence2": right, "score": STS.gold.tolist()}
@@ -78,7 +78,7 @@ class SmallRetrieval(AbsTaskRetrieval):
     metadata = metadata("Retrieval", "PairstreamSmallRetrieval", "ndcg_at_10")
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        from datasets import Dataset
+        from datasets import Dataset  # pyright: ignore[reportMissingImports]
 
         made = RETRIEVAL.collection
         rows = [{"id": f"d{n}", "title": "", "text": self.write(text)} for n, text in enumerate(made.documents)]

@@ -116,7 +116,7 @@ def open_contender(name: str, progress: Progress | None = None) -> Contender:
 def _open_elsewhere(folder: Path, error: Exception) -> Encode:
     """The encoder as sentence-transformers opens it, in float32. Raises `error`, with a hint, without that package."""
     try:
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(f"{error}, or install sentence-transformers, which may open it") from None
     try:
