@@ -95,6 +95,8 @@ def _bounds(low: float, high: float) -> tuple[float, float]:
     """Round numbers around the values, 0 where it is near."""
     if low >= 0 and low < (high - low):
         low = 0.0
+    if high == low == 0:
+        return 0.0, 1.0
     if high == low:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
     unit = 10 ** math.floor(math.log10((high - low) / LINES))

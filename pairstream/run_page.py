@@ -58,7 +58,7 @@ def run_page(config: TrainConfig, lines: Sequence[Line]) -> bytes:
         element("h2", config.name, dir="auto"),
         element("p", f"{last['step']:,} of {config.steps:,} steps of {config.batch_size:,} pairs", class_="tuple"),
         table(("", "last"), _last_values(last), numbers=1),
-        _scores(lines),
+        _scores(lines, config.evaluation.metric),
         element("section", element("h3", "Curves"), *figures),
         _datasets(lines),
         element("section", element("h3", "Configuration"), table(("field", "value"), list(_fields(config.to_json())))),
@@ -86,13 +86,13 @@ def _last_values(last: Line) -> list[tuple[str, str]]:
     return rows
 
 
-def _scores(lines: Sequence[Line]) -> Html:
+def _scores(lines: Sequence[Line], metric: str) -> Html:
     scored = [line for line in lines if line.get("scores")]
     names = sorted({name for line in scored for name in line["scores"]})
     if not names:
         return Html("")
     of_each = {name: _points(scored, lambda line, n=name: line["scores"].get(n)) for name in names}
-    shown = "mean" if "mean" in of_each else names[0]
+    shown = metric if metric in of_each else names[0]
     rows = [
         (name, f"{points[0][1]:.4f}", f"{max(points, key=lambda point: point[1])[1]:.4f}", f"{points[-1][1]:.4f}")
         for name, points in of_each.items()

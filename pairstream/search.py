@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     folder = resolve_encoder(arguments.encoder)
     encoder = TextEncoder.open(folder)
     vectors = _vectors(encoder, folder, [text.text for text in texts])
-    found, scores = nearest(encoder.encode([arguments.query]), vectors, arguments.hits)
+    found, scores = nearest(encoder.encode([arguments.query], prompt=encoder.prompts.query), vectors, arguments.hits)
     hits = [
         {"score": float(score), "source": texts[number].source, "text": texts[number].text}
         for number, score in zip(found[0].tolist(), np.asarray(scores[0]), strict=True)
@@ -90,14 +90,15 @@ def _vectors(encoder: Any, folder: Path, texts: list[str]) -> Any:
     from trainer.encoders.digest import encoder_digest
     from trainer.encoders.fetch import cache_folder
 
+    prompt = encoder.prompts.document
     digest = hashlib.sha256(encoder_digest(folder).encode())
-    for text in texts:
+    for text in (prompt, *texts):
         digest.update(len(text).to_bytes(8, "little") + text.encode(errors="surrogatepass"))
     path = cache_folder() / "vectors" / f"{digest.hexdigest()}.npy"
     if path.is_file():
         return np.load(path, allow_pickle=False)
     with progress_bar("encoding the corpus, once", len(texts)) as progress:
-        vectors = encoder.encode(texts, progress=progress)
+        vectors = encoder.encode(texts, prompt=prompt, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_local(str(path)) as file:
         np.save(file, vectors)

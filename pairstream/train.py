@@ -53,11 +53,14 @@ def main(argv: Sequence[str]) -> None:
         accept_other_batches=arguments.accept_other_batches,
         accept_other_settings=arguments.accept_other_settings,
     )
+    if not done.first_host:
+        return  # of several hosts one speaks, and writes into the folder that they share
     page = write_run_page(folder, config, folder / METRICS_FILE)
     if done.interrupted:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
         raise KeyboardInterrupt
     whence = f", the first {done.resumed_from:,} of them earlier" if done.resumed_from else ""
-    print(f"{done.step:,} steps done{whence}; curves: {page}")
+    curves = f"; curves: {page}" if page else ""
+    print(f"{done.step:,} steps done{whence}{curves}")
     exported = ["pairstream", "export", str(folder), str(folder / "encoder")]
     print(f"next: {shlex.join(exported + ['--best'] * bool(config.evaluation.every))}")

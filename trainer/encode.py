@@ -43,6 +43,16 @@ class Prompts(NamedTuple):
         """Put before every text unless a caller says otherwise; empty where the folder names no default."""
         return self.named[self.default_name] if self.default_name else ""
 
+    @property
+    def query(self) -> str:
+        """What stands before a text that looks for others; empty where the folder names none."""
+        return self.named.get("query", "")
+
+    @property
+    def document(self) -> str:
+        """What stands before a text that is looked for, by the names that encoders give it."""
+        return next((self.named[name] for name in ("document", "passage", "corpus") if self.named.get(name)), "")
+
     @classmethod
     def read(cls, folder: Path) -> Prompts:
         """Raises ValueError for a file that is damaged, or whose default is not among its prompts."""
@@ -53,7 +63,8 @@ class Prompts(NamedTuple):
             document = json.loads(path.read_text())
         except ValueError as error:
             raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
-        named, default = document.get("prompts") or {}, document.get("default_prompt_name")
+        named = {name: prompt or "" for name, prompt in (document.get("prompts") or {}).items()}
+        default = document.get("default_prompt_name")
         if default is not None and default not in named:
             raise ValueError(f"{path}: default_prompt_name is {default!r}; expected one of its prompts {list(named)}")
         return cls(named, default)

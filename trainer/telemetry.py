@@ -60,7 +60,8 @@ class Telemetry:
     ) -> None:
         """One line of metrics for `step` steps done.
 
-        `datasets` has for each the sums over its pairs, since the last line, of 1, their loss and their accuracy;
+        `datasets` has for each the sums over its pairs, since the last line, of 1, their loss and their accuracy, steps
+        without an update left out where others had one;
         `scores` are those of an evaluation, where there was one.
         """
         of_datasets = {

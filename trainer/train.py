@@ -62,6 +62,8 @@ class Trained:
     """Steps done, earlier calls included."""
     resumed_from: int
     interrupted: bool
+    first_host: bool = True
+    """Whether this process is the first of those that ran it together."""
 
 
 def train(
@@ -127,7 +129,7 @@ def train(
         pooling=pooling,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    if not jax.process_index():  # not before: a call that is refused leaves the folder as it was
+    if not jax.process_index():  # not before: a call that is refused leaves the config as it was
         _write_config(folder, config)
         write_record(folder)
     meter = Meter(encoder.config, config.batch_size)
@@ -139,9 +141,9 @@ def train(
         checkpoints,
         _telemetry(folder, config, start) as telemetry,
     ):
-        if evaluate is not None and not start:
-            scores = evaluate(state.params)  # of the base, and a wrong suite or metric is refused now
-            if telemetry is not None:
+        if evaluate is not None and start < config.steps:
+            scores = evaluate(state.params)  # a wrong metric is refused now, not when steps could be lost
+            if telemetry is not None and not start:
                 telemetry.score(0, scores)
             meter.restart()
         batches = watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start)
@@ -173,7 +175,7 @@ def train(
                 checkpoints.save(state, done, origin, score=score)
             if last:
                 break
-    return Trained(done, start, interrupted=done < config.steps)
+    return Trained(done, start, interrupted=done < config.steps, first_host=not jax.process_index())
 
 
 def _batches(plan: BatchPlan, config: TrainConfig, base: Path, start: int) -> Iterator[Any]:
@@ -207,7 +209,7 @@ def _refuse_other_ids(manifests: Mapping[str, Manifest], config: TrainConfig, ba
         if (found := part.options.get("tokenizer", "")) != expected:
             raise ValueError(
                 f"{manifest.folder}: ids of tokenizer {found[:12]}… with prefixes {part.options.get('prefixes')}; "
-                f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; run `pairstream tokenize` again"
+                f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; run `pairstream tokenize` again, without prefixes"
             )
     return expected
 
