@@ -209,7 +209,8 @@ def _refuse_other_ids(manifests: Mapping[str, Manifest], config: TrainConfig, ba
         if (found := part.options.get("tokenizer", "")) != expected:
             raise ValueError(
                 f"{manifest.folder}: ids of tokenizer {found[:12]}… with prefixes {part.options.get('prefixes')}; "
-                f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; run `pairstream tokenize` again, without prefixes"
+                f"expected {expected[:12]}… of {base} with {list(packing.prefixes)}; "
+                "run `pairstream tokenize` again, without prefixes"
             )
     return expected
 
