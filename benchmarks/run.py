@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import encode, near_duplicates, peers, plan, preprocess, stream
+from benchmarks import attention, encode, near_duplicates, peers, plan, preprocess, step, stream
 
 BENCHMARKS = {
     "preprocess": preprocess.measure,
@@ -18,6 +18,8 @@ BENCHMARKS = {
     "plan": plan.measure,
     "stream": stream.measure,
     "encode": encode.measure,
+    "step": step.measure,
+    "attention": attention.measure,
     "peers": peers.measure,
 }
 BY_NAME_ALONE = {"peers"}

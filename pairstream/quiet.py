@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 
 def quiet_libraries() -> None:
-    """TensorFlow, absl and Beam log only errors; what fails is said by exceptions. Call before importing them."""
+    """TensorFlow logs only errors, absl and Beam nothing; what fails is said by exceptions. Call before importing them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # announced on stderr otherwise, and nothing here uses it
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     logging.getLogger().setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of each error it raises
+    for narrator in ("absl", "apache_beam"):  # orbax through the one, and Beam, log the traceback of errors they raise
+        logging.getLogger(narrator).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 

@@ -16,7 +16,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from trainer.step import TrainState
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # orbax narrates each file through it
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax narrates each file through it, and each error it raises
 
 SCORE = "score"
 
