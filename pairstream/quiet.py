@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 def quiet_libraries() -> None:
-    """TensorFlow logs only errors, absl and Beam nothing; what fails is said by exceptions. Call before importing them."""
+    """TensorFlow logs only errors, absl and Beam nothing: exceptions say what fails. Call before importing them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # announced on stderr otherwise, and nothing here uses it
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
