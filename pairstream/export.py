@@ -42,8 +42,9 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "export")
     quiet_libraries()
+    from trainer.checkpoint import CHECKPOINTS_FOLDER
     from trainer.export import ExportOptions, best_step, export
-    from trainer.train import CHECKPOINTS_FOLDER, load_config
+    from trainer.train import load_config
 
     run, step = arguments.checkpoint, None
     if run.parent.name == CHECKPOINTS_FOLDER and run.name.isdecimal():

@@ -18,6 +18,8 @@ from trainer.step import TrainState
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax narrates each file through it, and each error it raises
 
+CHECKPOINTS_FOLDER = "checkpoints"
+"""Of a run's folder."""
 SCORE = "score"
 
 

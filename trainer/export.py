@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from schemas.tokens import load_tokenizer, max_length, pad_id
 from trainer.card import write_card
-from trainer.checkpoint import Checkpoints
+from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
 from trainer.config import Pooling, TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
@@ -63,7 +63,7 @@ def export(
     base = resolve_encoder(config.encoder)
     encoder = init_encoder(base, seed=config.seed) if config.initial == "random" else load_encoder(base)
     _, like = init_state(encoder, config)
-    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", read_only=True)
+    checkpoints = Checkpoints(Path(run_folder) / CHECKPOINTS_FOLDER, read_only=True)
     state, _ = checkpoints.restore(like, step)
     checkpoints.close()
     nnx.update(encoder, nnx.State(state.params))
@@ -95,7 +95,7 @@ def export(
 
 def best_step(run_folder: str | Path) -> int:
     """The step of the checkpoint with the highest score. Raises FileNotFoundError when none has one."""
-    checkpoints = Checkpoints(Path(run_folder) / "checkpoints", read_only=True)
+    checkpoints = Checkpoints(Path(run_folder) / CHECKPOINTS_FOLDER, read_only=True)
     best = checkpoints.best
     checkpoints.close()
     if best is None:

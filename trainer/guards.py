@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from trainer.checkpoint import CHECKPOINTS_FOLDER
 from trainer.config import TrainConfig
 
 SHOWN_ROWS = 3
@@ -98,7 +99,9 @@ def clear_when_full(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not _is_full(error):
             raise
-        checkpoints = sorted(int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdecimal())
+        checkpoints = sorted(
+            int(path.name) for path in (folder / CHECKPOINTS_FOLDER).glob("*") if path.name.isdecimal()
+        )
         kept = f"the checkpoint of step {checkpoints[-1]:,} is whole" if checkpoints else "there is no checkpoint yet"
         raise OSError(
             f"{folder}: no space left on the disk; {kept}; free some and run the same command again"

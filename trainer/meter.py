@@ -25,8 +25,11 @@ PEAK_FLOPS = {
     "NVIDIA H100": 989e12,
     "NVIDIA H200": 989e12,
 }
-"""bfloat16 products a second of one JAX device (float16 on a V100), dense, by the makers' data sheets; the key
-begins the device's kind. A device of TPU v2 and v3 is a core, of which a chip has two."""
+"""bfloat16 products a second of one JAX device (float16 on a V100), dense, entered by hand from what makers publish.
+
+The key begins the device's kind; a kind that is not here has no utilisation. A device of TPU v2 and v3 is a core,
+of which a chip has two.
+"""
 
 
 class Meter:

@@ -19,7 +19,7 @@ from reader.stream import Packing, stream_batches
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
 from schemas.tokens import load_tokenizer, max_length, tokenizer_digest
-from trainer.checkpoint import Checkpoints
+from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
 from trainer.config import TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
@@ -35,7 +35,6 @@ from trainer.step import init_state, jit_train_step, make_optimizer
 from trainer.telemetry import Telemetry
 
 CONFIG_FILE = "config.json"
-CHECKPOINTS_FOLDER = "checkpoints"
 # What may differ between a run and its continuation without changing any step already done.
 FREE_TO_CHANGE = (
     "steps",

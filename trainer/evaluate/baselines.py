@@ -89,7 +89,9 @@ def _weigh(queries: Sequence[str], documents: Sequence[str]) -> tuple[Any, Any]:
     asked = bm25s.tokenize(list(queries), token_pattern=WORD, show_progress=False, return_ids=False)
     number = {word: n for n, word in enumerate(dict.fromkeys(word for words in cut for word in words))}
     if not number:  # the library indexes no empty corpus
-        return (sparse.csr_matrix((len(some), 1), dtype=np.float32) for some in (queries, documents))  # type: ignore
+        return sparse.csr_matrix((len(queries), 1), dtype=np.float32), sparse.csr_matrix(
+            (len(documents), 1), dtype=np.float32
+        )
     index = bm25s.BM25()
     cut_ids = [[number[word] for word in words] for words in cut]
     index.index((cut_ids, number), create_empty_token=False, show_progress=False)
