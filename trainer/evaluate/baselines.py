@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -85,6 +84,8 @@ class TfIdf:
 
 def _weigh(queries: Sequence[str], documents: Sequence[str]) -> tuple[Any, Any]:
     """float32[n, V] how often each word is in a query, float32[m, V] what it is worth in a document."""
+    import bm25s  # it starts JAX when imported, which must not happen before the hosts of a run have joined
+
     cut = bm25s.tokenize(list(documents), token_pattern=WORD, show_progress=False, return_ids=False)
     asked = bm25s.tokenize(list(queries), token_pattern=WORD, show_progress=False, return_ids=False)
     number = {word: n for n, word in enumerate(dict.fromkeys(word for words in cut for word in words))}
