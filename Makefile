@@ -85,8 +85,9 @@ demo: $(VENV)/.ready-demo
 	@test -f runs/quickstart/encoder/model.safetensors -a -d data/docstrings || $(BIN)/pairstream run quickstart
 	$(BIN)/pairstream demo $(ARGS)
 
+# Two processes, each with whole files: more would contend for the cores that JAX and TensorFlow use by themselves.
 test: dev
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m 'not interop' $(ARGS)
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not interop' $(ARGS)
 
 test-interop: interop
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m interop $(ARGS)
