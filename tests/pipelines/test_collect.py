@@ -142,7 +142,7 @@ def test_a_collector_is_full_when_its_records_are(monkeypatch):
         ({"max_per_text": 1}, {CELLS, TEXTS}),
         ({"drop_train_texts_in_test": True}, {CELLS, TEST_TEXTS}),
     ],
-    ids=str,
+    ids=["exact", "near", "caps", "test"],
 )
 def test_other_shuffles_are_fed_where_rules_need_them_and_never_with_rejects(changes, stages):
     rules = replace(RULES, **changes)
