@@ -25,7 +25,7 @@ from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.transformer import Encoder
 from trainer.encoders.weights import init_encoder, load_encoder
-from trainer.evaluation import make_evaluation
+from trainer.checkpoint_scores import make_evaluation
 from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
 from trainer.meter import Meter
