@@ -1,8 +1,8 @@
 """`pairstream run`: a run's whole road, each stage a process of its own.
 
-corpus → base scores → training → encoder folder → its scores → a table. What an earlier call
-finished is used again: a corpus as long as its manifests are there, the other stages as long as what
-they were made of, which a digest says, is the same.
+corpus → base scores → training → encoder folder → its scores → a table. A run from random weights has no base
+to score, and BM25 is scored alone. What an earlier call finished is used again: a corpus as long as its manifests
+are there, the other stages as long as what they were made of, which a digest says, is the same.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from schemas.example import decode_pair
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
 from schemas.pair import text_fingerprint
-from schemas.shards import checksum, read_shard
+from schemas.shards import read_shard
 from trainer.card import put_scores
+from trainer.encoders.digest import encoder_digest
 from trainer.encoders.fetch import resolve_encoder
 
 WEIGHTS = "model.safetensors"
@@ -66,8 +67,9 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(f"{config.data}: nothing is held out to evaluate on; preprocess with --test-fraction 0.1")
     data = [manifest.content_hash for manifest in manifests]
     evaluation = ("--candidates", str(config.evaluation_queries), "--retrieval", *(m.folder for m in tested), "--json")
-    weights = checksum(resolve_encoder(config.encoder) / WEIGHTS)
-    base = stages.scores("base scores", ("evaluate", config.encoder, "bm25", *evaluation), [*data, weights])
+    bases = [config.encoder] if config.initial == "pretrained" else []
+    digests = [encoder_digest(resolve_encoder(name)) for name in bases]
+    before = stages.scores("base scores", ("evaluate", *bases, "bm25", *evaluation), [*data, *digests])
 
     trained_on = [*data, json.dumps(config.to_json(), sort_keys=True)]
     changes = [part for change in arguments.set for part in ("--set", change)]
@@ -76,10 +78,10 @@ def main(argv: Sequence[str]) -> None:
     encoder = folder / "encoder"
     best = ("--best",) if config.evaluation.every else ()
     stages.run("export", ("export", str(folder), str(encoder), *best), [encoder / WEIGHTS], of=trained_on)
-    weights = checksum(encoder / WEIGHTS)
-    trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, weights])
-    scores = {"base": base[config.encoder], "trained": trained[str(encoder)], "bm25": base["bm25"]}
-    put_scores(encoder, {"this encoder": scores["trained"], config.encoder: scores["base"], "BM25": scores["bm25"]})
+    trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, encoder_digest(encoder)])
+    scores = {**{"base": before[name] for name in bases}, "trained": trained[str(encoder)], "bm25": before["bm25"]}
+    titles = {"trained": "this encoder", "base": config.encoder, "bm25": "BM25"}
+    put_scores(encoder, {title: scores[name] for name, title in titles.items() if name in scores})
 
     metrics = {
         "pairs": sum(manifest.records("train") for manifest in manifests),
@@ -192,7 +194,8 @@ def _print_summary(metrics: dict[str, Any], encoder: Path, config: TrainConfig) 
     from pairstream.evaluate import print_scores
 
     print()
-    print_scores({f"base: {config.encoder}": metrics["base"], "trained": metrics["trained"], "BM25": metrics["bm25"]})
+    titles = {"base": f"base: {config.encoder}", "trained": "trained", "bm25": "BM25"}
+    print_scores({title: metrics[name] for name, title in titles.items() if name in metrics})
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in metrics["stages"].items())
     first = _dataset_folders(config)[0]
     print(f"{metrics['pairs']:,} training pairs, {metrics['steps']:,} steps, {metrics['overlap']} overlapping; {took}")

@@ -36,7 +36,7 @@ pipeline_tag: sentence-similarity
 # {name}
 
 A sentence encoder: texts become vectors of {dimensions} numbers, and texts that belong together lie close.
-Trained with pairstream from **{base}** for {steps:,} steps.
+Trained with pairstream from {start} for {steps:,} steps.
 
 ## Use
 
@@ -62,7 +62,7 @@ Not evaluated yet: `pairstream evaluate FOLDER --retrieval DATASET --card`
 | --- | --- | ---: | ---: | ---: | ---: | --- |
 {data_rows}
 
-Data keeps the licence of its source. The weights were trained from a base under the licence named above.
+Data keeps the licence of its source. {weights}
 
 ## Training
 
@@ -111,12 +111,15 @@ def write_card(
     dtype: str = "float32",
     forms: Sequence[str] = (),
 ) -> None:
-    """Write the card of an encoder exported from a run. Its base's licence is Apache-2.0 where it is known.
+    """Write the card of an encoder exported from a run. Its base's licence is Apache-2.0 where it is known; an encoder
+    that began with random weights has no base.
 
     `record` says how it was trained, `dtype` of what type its weights are, `forms` names its other files of weights.
     """
     mixture = Mixture.load(config.mixture)
-    known = config.encoder.removeprefix("sentence-transformers/").startswith(("all-MiniLM", "all-mpnet"))
+    start, weights, base_line = _beginning(config)
+    name = config.encoder.removeprefix("sentence-transformers/")
+    known = config.initial == "pretrained" and name.startswith(("all-MiniLM", "all-mpnet"))
     options = config.optimizer
     settings = {
         "batch size": f"{config.batch_size:,} pairs",
@@ -134,9 +137,10 @@ def write_card(
     }
     card = _TEMPLATE.format(
         licence="apache-2.0" if known else "other",
-        base_line=_base_line(config.encoder),
+        base_line=base_line,
         name=config.name,
-        base=config.encoder,
+        start=start,
+        weights=weights,
         dimensions=dimensions,
         steps=step,
         max_tokens=max_tokens,
@@ -185,6 +189,15 @@ def _optimizer_line(options: OptimizerConfig) -> str:
         "adafactor": "",
     }
     return f"{options.name}{numbers[options.name]}, weight decay {options.weight_decay:g} ({options.decayed})"
+
+
+def _beginning(config: TrainConfig) -> tuple[str, str, str]:
+    """What the run started from, whose licence the weights are under, and the Hub's line about a base."""
+    if config.initial == "random":
+        start = f"random weights, in the shape and with the tokenizer of **{config.encoder}**,"
+        return start, "The weights began as random numbers, and have no base.", ""
+    weights = "The weights were trained from a base under the licence named above."
+    return f"**{config.encoder}**", weights, _base_line(config.encoder)
 
 
 def _base_line(encoder: str) -> str:

@@ -60,8 +60,9 @@ def export(
     target = Path(target)
     if target.exists() and any(target.iterdir()) and not (target / "modules.json").is_file():
         raise FileExistsError(f"{target} exists and is not an encoder folder; choose another")
-    base = resolve_encoder(config.encoder)
-    encoder = init_encoder(base, seed=config.seed) if config.initial == "random" else load_encoder(base)
+    pretrained = config.initial == "pretrained"
+    base = resolve_encoder(config.encoder, weights=pretrained)
+    encoder = load_encoder(base) if pretrained else init_encoder(base, seed=config.seed)
     _, like = init_state(encoder, config)
     checkpoints = Checkpoints(Path(run_folder) / CHECKPOINTS_FOLDER, read_only=True)
     state, _ = checkpoints.restore(like, step)
@@ -71,7 +72,7 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made = Path(scratch, target.name)
-        save_encoder(encoder, made, base=base, dtype=options.dtype)
+        save_encoder(encoder, made, base=base, pooler=pretrained, dtype=options.dtype)
         _write_tokenizer(made, base)
         pooling = config.pooling or read_head(base)[0]
         similarity = config.loss.similarity

@@ -92,7 +92,7 @@ def train(
             f"{config.mixture}: max_epochs ends the data after {plan.end:,} steps, the run wants {config.steps:,}; "
             f"--set steps={plan.end}, or allow more epochs"
         )
-    base = resolve_encoder(config.encoder)
+    base = resolve_encoder(config.encoder, weights=config.initial == "pretrained")
     manifests = load_manifests(config.data, mixture.drawn)
     tokenizer = _refuse_other_ids(manifests, config, base)
     mesh = make_mesh()

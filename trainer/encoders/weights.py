@@ -93,12 +93,17 @@ def init_encoder(
 
 
 def save_encoder(
-    encoder: Encoder, folder: str | Path, *, base: str | Path | None = None, dtype: Stored = "float32"
+    encoder: Encoder,
+    folder: str | Path,
+    *,
+    base: str | Path | None = None,
+    pooler: bool = True,
+    dtype: Stored = "float32",
 ) -> None:
     """Writes `config.json` and `model.safetensors` of that type, readable by `transformers` and by us.
 
-    From `base`, the folder the encoder was loaded from, come what training does not touch: the
-    pooler's tensors, if there, and the config's other keys. Each file is whole or not there.
+    From `base`, the folder the encoder was made from, come what training does not touch: the config's other
+    keys and, unless `pooler` is false, the pooler's tensors, if there. Each file is whole or not there.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +112,7 @@ def save_encoder(
     document = _config_of(family.write_config(encoder.config), dtype)
     if base is not None:
         document = _config_of(read_config(Path(base)), dtype) | {"architectures": [family.architecture]}
-        if has_tensors(Path(base)):
+        if pooler and has_tensors(Path(base)):
             stored = StoredTensors(Path(base), family.plain_name)
             tensors |= {name: stored.read(name) for name in stored if name.startswith(POOLER)}
 
