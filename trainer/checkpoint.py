@@ -20,14 +20,15 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax narrates each file
 
 CHECKPOINTS_FOLDER = "checkpoints"
 """Of a run's folder."""
-SCORE = "score"
+SCORE, MEASURE = "score", "measure"
 
 
 class Checkpoints:
     """The checkpoints of one run. A checkpoint exists under its name only when it is whole.
 
-    Of the checkpoints the `keep` latest stay, and the `keep_best` of the highest scores. `read_only`
-    is for looking into a run that may be going on: nothing is made, saved or tidied up.
+    Of the checkpoints the `keep` latest stay, and the `keep_best` of the highest scores. Scores of different
+    measures cannot be compared: those of the latest score's measure count, others as none. `read_only` is for
+    looking into a run that may be going on: nothing is made, saved or tidied up.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 3, keep_best: int = 0, read_only: bool = False) -> None:
@@ -68,15 +69,23 @@ class Checkpoints:
     @property
     def best(self) -> tuple[int, float] | None:
         """(steps done, score) of the checkpoint with the highest score, the later of equals; None without scores."""
-        scores = [(metrics[SCORE], step) for step in self.steps if (metrics := self._manager.metrics(step))]
+        scores = _comparable([(self._manager.metrics(step), step) for step in self.steps])
         return (max(scores)[1], max(scores)[0]) if scores else None
 
-    def save(self, state: TrainState, step: int, origin: dict[str, Any], *, score: float | None = None) -> None:
+    @property
+    def measure(self) -> str | None:
+        """What the latest score is a score of; None without scores."""
+        scored = [found for step in self.steps if (found := self._manager.metrics(step))]
+        return scored[-1].get(MEASURE, "") if scored else None
+
+    def save(
+        self, state: TrainState, step: int, origin: dict[str, Any], *, score: float | None = None, measure: str = ""
+    ) -> None:
         """Start writing; the state may be donated as soon as this returns.
 
-        `score`: how good the state is, higher being better; one that is not finite counts as none.
+        `score`: how good the state is by `measure`, higher being better; one that is not finite counts as none.
         """
-        metrics = None if score is None or not math.isfinite(score) else {SCORE: float(score)}
+        metrics = None if score is None or not math.isfinite(score) else {SCORE: float(score), MEASURE: measure}
         self._manager.save(
             step,
             args=ocp.args.Composite(state=ocp.args.StandardSave(state), origin=ocp.args.JsonSave(origin)),
@@ -139,6 +148,13 @@ class _LatestAndBest(checkpoint_managers.PreservationPolicy):
         *,
         context: checkpoint_managers.PreservationContext,
     ) -> Sequence[bool]:
-        scored = [(info.metrics[SCORE], number) for number, info in enumerate(checkpoints) if info.metrics]
+        scored = _comparable([(info.metrics, number) for number, info in enumerate(checkpoints)])
         best = {number for _, number in sorted(scored, reverse=True)[: self.best]}
         return [number in best or number >= len(checkpoints) - self.latest for number in range(len(checkpoints))]
+
+
+def _comparable(found: Sequence[tuple[Any, int]]) -> list[tuple[float, int]]:
+    """(score, number) of the (metrics, number), ascending, that are scored by the last one's measure."""
+    scored = [(metrics, number) for metrics, number in found if metrics]
+    measure = scored[-1][0].get(MEASURE, "") if scored else ""
+    return [(metrics[SCORE], number) for metrics, number in scored if metrics.get(MEASURE, "") == measure]

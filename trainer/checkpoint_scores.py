@@ -1,9 +1,10 @@
-"""Scores of an encoder while it trains."""
+"""Scores of an encoder while it trains, by which the best of its checkpoints is kept."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,21 @@ from schemas.manifest import Manifest
 from schemas.pair import TEST
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
-from trainer.evaluate.suite import Suite, TaskSpec, load_suite, open_tasks, run_suite
+from trainer.evaluate.contenders import VectorContender
+from trainer.evaluate.suite import Suite, TaskSpec, evaluate, load_suite, open_tasks, picks_of, scores_of
+from trainer.guards import say
+from trainer.origin import digest_of
 from trainer.pooling import Pooling
 
-Evaluate = Callable[[Any], dict[str, float]]
-"""An encoder's parameters → {score: value}."""
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a run's encoder is scored."""
+
+    score: Callable[[Any], dict[str, float]]
+    """An encoder's parameters → {score: value}."""
+    measure: str
+    """What its best checkpoint is told by, in words: scores are comparable where these are the same."""
 
 
 def make_evaluation(
@@ -31,29 +42,42 @@ def make_evaluation(
     tokenizer: Tokenizer,
     limit: int,
     pooling: Pooling,
-) -> Evaluate | None:
+) -> Evaluation | None:
     """How the run's encoder is scored; None for a run that is not.
 
-    Raises ValueError or OSError, in one line, when the suite cannot be read, nothing is held out, or no score
-    has the name that the config picks by (found on the untrained parameters' first evaluation).
+    Raises ValueError or OSError, in one line, when the suite cannot be read, nothing is held out, or the score that
+    the config picks by is none of the suite's or one of which more is not better (found by the first evaluation).
     """
     options = config.evaluation
     if not options.every:
         return None
     suite = load_suite(options.suite) if options.suite else _held_out(config, manifests)
 
-    def evaluate(params: Any) -> dict[str, float]:
+    def score(params: Any) -> dict[str, float]:
         # A host's own copy: the run's lies on the devices of all hosts.
         local = jax.tree.map(lambda array: np.asarray(array.addressable_data(0)), params)
         encoder: Any = nnx.merge(graphdef, local)
         cosine = config.loss.similarity == "cosine"
         texts = TextEncoder(encoder, tokenizer, limit=limit, pooling=pooling, unit_length=cosine)
-        scores = run_suite(suite, texts.encode, similarity=config.loss.similarity)
-        if options.metric not in scores:
-            raise ValueError(f"evaluation.metric is {options.metric!r}; expected one of {', '.join(sorted(scores))}")
+        outcomes = evaluate(suite.tasks, VectorContender("encoder", texts.encode, config.loss.similarity))
+        scores, picks = scores_of(outcomes), picks_of(outcomes)
+        if options.metric not in picks:
+            why = ", of which more is not better" if options.metric in scores else ""
+            known = ", ".join(sorted(picks)) or "a suite with a task where more is better"
+            raise ValueError(f"evaluation.metric is {options.metric!r}{why}; expected one of {known}")
         return {name: value for name, value in scores.items() if math.isfinite(value)}
 
-    return evaluate
+    tasks = digest_of([(task.kind, task.name, dict(task.size)) for task in suite.tasks])
+    return Evaluation(score, f"{options.metric} of {suite.name} ({tasks[:8]})")
+
+
+def say_when_another(before: str | None, evaluation: Evaluation) -> None:
+    """One line where a run goes on whose scores so far, `before` naming their measure, were of another."""
+    if before is not None and before != evaluation.measure:
+        say(
+            f"the best checkpoint was told by {before}, now by {evaluation.measure}: these are not compared; "
+            "the best so far goes when the first of the new scores is there"
+        )
 
 
 def _held_out(config: TrainConfig, manifests: Iterable[Manifest]) -> Suite:

@@ -169,7 +169,8 @@ class EvaluationConfig:
     suite: str = ""
     """A suite by name, or the path of one (see `docs/evaluate.md`); empty: the held-out pairs of the data."""
     metric: str = "mean"
-    """The score that picks the best checkpoint, more being better: `mean`, or one of a task: `sts-dev/spearman`."""
+    """The score that picks the best checkpoint, of which more must be better: `mean`, or one of a task:
+    `sts-dev/spearman`. A run that goes on with another metric or suite picks its best anew."""
 
     def __post_init__(self) -> None:
         _check_whole("evaluation.every", self.every, 0)

@@ -20,12 +20,12 @@ from schemas.manifest import Manifest
 from schemas.mixture import Mixture
 from schemas.tokens import load_tokenizer, max_length, tokenizer_digest
 from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
+from trainer.checkpoint_scores import make_evaluation, say_when_another
 from trainer.config import TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
 from trainer.encoders.transformer import Encoder
 from trainer.encoders.weights import init_encoder, load_encoder
-from trainer.checkpoint_scores import make_evaluation
 from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
 from trainer.mesh import any_host, check_divides, join_hosts, make_mesh, replicate, shard_batch
 from trainer.meter import Meter
@@ -119,7 +119,7 @@ def train(
     pooling = config.pooling or read_head(base)[0]
     names = [entry.name for entry in mixture.datasets]
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh, len(names))
-    evaluate = make_evaluation(
+    evaluation = make_evaluation(
         config,
         graphdef,
         manifests.values(),
@@ -140,10 +140,12 @@ def train(
         checkpoints,
         _telemetry(folder, config, start) as telemetry,
     ):
-        if evaluate is not None and start < config.steps:
-            scores = evaluate(state.params)  # a wrong metric is refused now, not when steps could be lost
-            if telemetry is not None and not start:
-                telemetry.score(0, scores)
+        if evaluation is not None and start < config.steps:
+            scores = evaluation.score(state.params)  # a wrong metric is refused now, not when steps could be lost
+            if telemetry is not None:
+                say_when_another(checkpoints.measure, evaluation)
+                if not start:
+                    telemetry.score(0, scores)
             meter.restart()
         batches = watch_stalls(_batches(plan, config, base, start), config.stall_seconds, start)
         for batch in meter.watch(batches):
@@ -151,14 +153,14 @@ def train(
             recent.append({name: value for name, value in metrics.items() if not name.startswith("row_")})
             done += 1
             last = done == config.steps or _asked_to_stop(stopped, done, config)
-            scored = evaluate is not None and (done % config.evaluation.every == 0 or done == config.steps)
+            scored = evaluation is not None and (done % config.evaluation.every == 0 or done == config.steps)
             score = None
             if done % config.log_every == 0 or last or scored:
                 # The one place where the host waits for the devices.
                 fetched = jax.device_get(recent)
                 history = [{name: float(one[name]) for name in one if name != "by_dataset"} for one in fetched]
                 means = means_of(history) | meter.read()
-                scores = evaluate(state.params) if evaluate is not None and scored else {}
+                scores = evaluation.score(state.params) if evaluation is not None and scored else {}
                 score = scores.get(config.evaluation.metric)
                 if telemetry is not None:
                     updated = [one for one in fetched if not one["skipped"]] or fetched
@@ -171,7 +173,8 @@ def train(
             elif telemetry is not None:
                 telemetry.advance(done)
             if done % config.checkpoint_every == 0 or last or scored:
-                checkpoints.save(state, done, origin, score=score)
+                measure = evaluation.measure if evaluation is not None else ""
+                checkpoints.save(state, done, origin, score=score, measure=measure)
             if last:
                 break
     return Trained(done, start, interrupted=done < config.steps, first_host=not jax.process_index())

@@ -41,6 +41,30 @@ def test_the_latest_and_the_best_stay(state: TrainState, tmp_path: Path) -> None
         assert looked_at.steps == [3, 7, 8]
 
 
+def test_scores_of_different_measures_are_not_compared(state: TrainState, tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, keep=1, keep_best=1) as checkpoints:
+        for step, score in ((1, 0.9), (2, 0.5)):
+            checkpoints.save(state, step, {}, score=score, measure="mean")
+    with Checkpoints(tmp_path, keep=1, keep_best=1) as again:
+        assert (again.measure, again.best) == ("mean", (1, 0.9))
+        again.save(state, 3, {})
+        again.save(state, 4, {}, score=0.2, measure="other")
+    with Checkpoints(tmp_path, keep=1, keep_best=1) as again:
+        assert (again.steps, again.measure, again.best) == ([4], "other", (4, 0.2))
+        again.save(state, 5, {}, score=0.1, measure="other")
+    with Checkpoints(tmp_path, read_only=True) as looked_at:
+        assert (looked_at.steps, looked_at.best) == ([4, 5], (4, 0.2))
+
+
+def test_the_best_stays_until_there_is_a_score_of_another_measure(state: TrainState, tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, keep=1, keep_best=1) as checkpoints:
+        checkpoints.save(state, 1, {}, score=0.9, measure="mean")
+        for step in (2, 3):
+            checkpoints.save(state, step, {})
+    with Checkpoints(tmp_path, read_only=True) as looked_at:
+        assert (looked_at.steps, looked_at.best) == ([1, 3], (1, 0.9))
+
+
 def test_without_scores_the_latest_alone_stay(state: TrainState, tmp_path: Path) -> None:
     with Checkpoints(tmp_path, keep=1, keep_best=3) as checkpoints:
         for step in (1, 2, 3):

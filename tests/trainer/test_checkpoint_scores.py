@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from corpora import topic_pairs, write_dataset, write_run
+from corpora import topic_pairs, write_dataset, write_encoder, write_run
 
+from schemas.tokens import load_tokenizer
 from trainer.checkpoint import Checkpoints
+from trainer.checkpoint_scores import make_evaluation
 from trainer.config import EvaluationConfig, TrainConfig
 from trainer.encode import TextEncoder
+from trainer.encoders.weights import load_encoder
 from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.suite import TaskSpec, open_tasks
 from trainer.export import best_step, export
+from trainer.step import init_state
 from trainer.train import train
 
 
@@ -80,6 +86,57 @@ def test_a_wrong_evaluation_is_refused_in_one_line(
     with pytest.raises((ValueError, FileNotFoundError), match=message) as refused:
         train(dataclasses.replace(run[0], evaluation=evaluation, steps=1), tmp_path / "run")
     assert "\n" not in str(refused.value)
+
+
+def test_a_run_that_is_scored_by_something_else_picks_its_best_anew(
+    run: tuple[TrainConfig, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, folder = run
+    shutil.copytree(folder, tmp_path / "run")
+    evaluation = dataclasses.replace(config.evaluation, metric="b/recall@10")
+    train(dataclasses.replace(config, steps=13, evaluation=evaluation), tmp_path / "run")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "best checkpoint" in line]
+    assert "told by mean of held out (" in line and "now by b/recall@10 of held out (" in line
+    assert best_step(tmp_path / "run") == 13
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", read_only=True)
+    assert checkpoints.best == (13, pytest.approx(scored(tmp_path / "run")[13]["b/recall@10"]))
+    assert checkpoints.steps == [13]
+    checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("mean", None),
+        ("pairs/ap", None),
+        ("pairs/threshold", "'pairs/threshold', of which more is not better; expected one of mean, pairs/accuracy"),
+        ("bias/gap", "'bias/gap', of which more is not better; expected one of mean, pairs/accuracy"),
+        ("bias/difference", "of which more is not better"),
+        ("pairs/nothing", "evaluation.metric is 'pairs/nothing'; expected one of mean, pairs/accuracy"),
+    ],
+)
+def test_no_best_is_kept_by_a_score_of_which_more_is_not_better(
+    metric: str, message: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.csv").write_text("q1,q2,label\nw1 w2,w2 w1,1\nw3,w4,0\nw5,w5 w6,1\n")
+    (tmp_path / "bias.csv").write_text("occupation,anchor,female,male\nnurse,w1 w2,w1 w3,w1 w4\n")
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        '[[task]]\nkind = "duplicates"\npath = "pairs.csv"\ncolumns = ["q1", "q2", "label"]\n'
+        '[[task]]\nkind = "gender-bias"\npath = "bias.csv"\n'
+    )
+    base = write_encoder(tmp_path / "base")
+    config = TrainConfig(
+        name="t", encoder=str(base), mixture="", data="", evaluation=EvaluationConfig(1, str(suite), metric)
+    )
+    graphdef, state = init_state(load_encoder(base), config)
+    evaluation = make_evaluation(
+        config, graphdef, [], tokenizer=load_tokenizer(base), limit=32, pooling="mean"
+    )
+    assert evaluation is not None and evaluation.measure.startswith(f"{metric} of suite (")
+    with nullcontext() if message is None else pytest.raises(ValueError, match=re.escape(message)) as refused:
+        assert evaluation.score(state.params).keys() >= {"mean", "bias/gap"}
+    assert refused is None or "\n" not in str(refused.value)
 
 
 def test_data_without_held_out_pairs_needs_a_suite(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ class DuplicatesTask:
         said = np.cumsum(labels)[ends] + np.sum(1 - labels) - np.cumsum(1 - labels)[ends]
         accuracy = max(float(said.max()), float(np.sum(1 - labels))) / len(labels)
         scores = {"ap": average_precision(labels, ends, ones), "f1": best_f1, "accuracy": accuracy}
-        return Outcome(scores | {"threshold": threshold}, "ap", len(found), resample)
+        scores["threshold"] = threshold
+        return Outcome(scores, "ap", len(found), resample, no_quality=frozenset({"threshold"}))
 
 
 def last_of_equals(falling: NDArray[np.float64]) -> NDArray[np.intp]:

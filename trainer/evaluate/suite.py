@@ -98,19 +98,25 @@ def open_tasks(specs: Iterable[TaskSpec]) -> tuple[Task, ...]:
 
 
 def run_suite(suite: Suite, encode: Encode, *, similarity: Similarity = "cosine") -> dict[str, float]:
-    """Every score of an encoder, as {"task/score": value}, and under "mean" the mean of the tasks' main scores.
-
-    The mean, of tasks where more is better, is what a run picks its best checkpoint by.
-    """
-    contender = VectorContender("encoder", encode, similarity)
-    outcomes = evaluate(suite.tasks, contender)
-    scores = {f"{task}/{name}": value for task, outcome in outcomes.items() for name, value in outcome.scores.items()}
-    return {**scores, MEAN: mean_of(outcomes.values())}
+    """What an encoder scores on a suite, as `scores_of` says it."""
+    return scores_of(evaluate(suite.tasks, VectorContender("encoder", encode, similarity)))
 
 
 def evaluate(tasks: Iterable[Task], contender: Contender) -> dict[str, Outcome]:
     """What a contender scores on each task that it can do."""
     return {task.name: task.evaluate(contender) for task in tasks if contender.has_vectors or not task.needs_vectors}
+
+
+def scores_of(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+    """Every score as {"task/score": value}, and under "mean" the mean of main scores, of tasks where more is better."""
+    scores = {f"{task}/{name}": value for task, outcome in outcomes.items() for name, value in outcome.scores.items()}
+    return {**scores, MEAN: mean_of(outcomes.values())}
+
+
+def picks_of(outcomes: Mapping[str, Outcome]) -> set[str]:
+    """The names in `scores_of` by which the best of a run's checkpoints can be told: more of them is better."""
+    picks = {f"{task}/{name}" for task, outcome in outcomes.items() for name in outcome.picks}
+    return picks | ({MEAN} if any(outcome.higher_is_better for outcome in outcomes.values()) else set())
 
 
 def mean_of(outcomes: Iterable[Outcome]) -> float:

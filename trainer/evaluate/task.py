@@ -63,8 +63,16 @@ class Outcome:
     resample: Resample | None
     """The main score on the items whose numbers are given, repeats counted; None where repeats would distort it."""
     higher_is_better: bool = True
+    """Of the main score; where not, no other score of the task says how good a contender is either."""
+    no_quality: frozenset[str] = frozenset()
+    """Scores of which neither more nor less is better, such as a threshold."""
     details: Any = None
     """What a task tells beyond scores: a dataclass that JSON can hold."""
+
+    @property
+    def picks(self) -> frozenset[str]:
+        """The scores of which more is better: those that may pick a checkpoint."""
+        return frozenset(self.scores) - self.no_quality if self.higher_is_better else frozenset()
 
 
 class Task(Protocol):
