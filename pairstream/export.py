@@ -34,9 +34,9 @@ class Arguments:
     int8: bool = False
     """Write onnx/model.onnx and onnx/model_int8.onnx, a quarter of its size, too."""
     query_prompt: str | None = None
-    """What stood before anchors in training, white space included, such as 'query: '."""
+    """What stands before queries, white space included, such as 'query: '; by default the run's anchor_prefix."""
     document_prompt: str | None = None
-    """What stood before positives in training."""
+    """What stands before documents; by default the run's positive_prefix."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     quiet_libraries()
     from trainer.checkpoint import CHECKPOINTS_FOLDER
     from trainer.export import ExportOptions, best_step, export
-    from trainer.train import load_config
+    from trainer.run_folder import load_config
 
     run, step = arguments.checkpoint, None
     if run.parent.name == CHECKPOINTS_FOLDER and run.name.isdecimal():

@@ -79,7 +79,8 @@ def main(argv: Sequence[str]) -> None:
     best = ("--best",) if config.evaluation.every else ()
     stages.run("export", ("export", str(folder), str(encoder), *best), [encoder / WEIGHTS], of=trained_on)
     trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, encoder_digest(encoder)])
-    scores = {**{"base": before[name] for name in bases}, "trained": trained[str(encoder)], "bm25": before["bm25"]}
+    scores = {"base": before.get(config.encoder), "trained": trained[str(encoder)], "bm25": before["bm25"]}
+    scores = {name: of_one for name, of_one in scores.items() if of_one is not None}
     titles = {"trained": "this encoder", "base": config.encoder, "bm25": "BM25"}
     put_scores(encoder, {title: scores[name] for name, title in titles.items() if name in scores})
 

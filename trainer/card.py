@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from schemas.manifest import Manifest
@@ -48,7 +49,7 @@ vectors = encoder.encode(["how do I read a file line by line?", "def read_lines(
 print(encoder.similarity(vectors, vectors))
 ```
 
-{compared} Texts are cut after {max_tokens} tokens.
+{compared} Texts are cut after {max_tokens} tokens.{prompts}
 {forms}
 ## Scores
 
@@ -110,11 +111,13 @@ def write_card(
     record: Record,
     dtype: str = "float32",
     forms: Sequence[str] = (),
+    prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the card of an encoder exported from a run. Its base's licence is Apache-2.0 where it is known; an encoder
     that began with random weights has no base.
 
-    `record` says how it was trained, `dtype` of what type its weights are, `forms` names its other files of weights.
+    `record` says how it was trained, `dtype` of what type its weights are, `forms` names its other files of weights,
+    `prompts` is what stands before texts, by name.
     """
     mixture = Mixture.load(config.mixture)
     start, weights, base_line = _beginning(config)
@@ -149,6 +152,7 @@ def write_card(
         data_rows="\n".join(_data_rows(config, mixture, step)),
         compared=_COMPARED[config.loss.similarity],
         forms=_forms(dtype, forms),
+        prompts=_prompts(prompts),
         bias_begin=BIAS_BEGIN,
         bias_end=BIAS_END,
         loss=_LOSS[config.loss.similarity],
@@ -169,6 +173,13 @@ def _forms(dtype: str, forms: Sequence[str]) -> str:
     rounded = "" if dtype == "float32" else f"The weights are stored in {dtype}.\n"
     also = "" if not forms else f"Also here: {', '.join(f'`{name}`' for name in forms)}.\n"
     return rounded + also
+
+
+def _prompts(prompts: Mapping[str, str]) -> str:
+    if not any(prompts.values()):
+        return ""
+    said = " and ".join(f"`{prompt}` before each {name}" for name, prompt in prompts.items() if prompt)
+    return f"\nIt was trained with {said}: `encode_query` and `encode_document` put it there."
 
 
 def _machine(record: Record) -> str:

@@ -17,7 +17,7 @@ from schemas.manifest import Manifest
 from schemas.pair import TEST
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
-from trainer.evaluate.contenders import VectorContender
+from trainer.evaluate.contenders import Prompts, VectorContender
 from trainer.evaluate.suite import Suite, TaskSpec, evaluate, load_suite, open_tasks, picks_of, scores_of
 from trainer.guards import say
 from trainer.origin import digest_of
@@ -53,13 +53,16 @@ def make_evaluation(
         return None
     suite = load_suite(options.suite) if options.suite else _held_out(config, manifests)
 
+    before = config.anchor_prefix if config.anchor_prefix == config.positive_prefix else ""
+    prompts = Prompts(config.anchor_prefix, config.positive_prefix, before)
+
     def score(params: Any) -> dict[str, float]:
         # A host's own copy: the run's lies on the devices of all hosts.
         local = jax.tree.map(lambda array: np.asarray(array.addressable_data(0)), params)
         encoder: Any = nnx.merge(graphdef, local)
         cosine = config.loss.similarity == "cosine"
         texts = TextEncoder(encoder, tokenizer, limit=limit, pooling=pooling, unit_length=cosine)
-        outcomes = evaluate(suite.tasks, VectorContender("encoder", texts.encode, config.loss.similarity))
+        outcomes = evaluate(suite.tasks, VectorContender("encoder", texts.encode, config.loss.similarity, prompts))
         scores, picks = scores_of(outcomes), picks_of(outcomes)
         if options.metric not in picks:
             why = ", of which more is not better" if options.metric in scores else ""

@@ -192,6 +192,11 @@ class TrainConfig:
     """Weights at step 0: the base encoder's, or `random` ones (by `seed`) in the shape that its config.json says."""
     pooling: Pooling | None = None
     """A text's vector: the `mean` of its tokens', or its first token's (`cls`); None: as the base encoder says."""
+    anchor_prefix: str = ""
+    """Before each anchor, white space included, such as "query: ". It takes of the text's tokens, and the exported
+    encoder puts it before queries. Datasets of token ids must have been made with the same prefixes."""
+    positive_prefix: str = ""
+    """Before each positive and hard negative, such as "passage: "; the exported encoder puts it before documents."""
     corpus: tuple[str, ...] = ()
     """How `data` is made when it is not there: a SOURCE of `pairstream preprocess` and its options."""
     negatives: int = 0

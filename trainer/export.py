@@ -40,7 +40,8 @@ class ExportOptions:
     int8: bool = False
     """Write `onnx/model_int8.onnx` too, which implies the other."""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """Name → what was before such texts in training, white space included: `{"query": "query: "}`."""
+    """Name → what is to stand before such texts, white space included, in place of what the run says:
+    `{"query": "query: "}`."""
 
 
 def export(
@@ -69,14 +70,16 @@ def export(
     checkpoints.close()
     nnx.update(encoder, nnx.State(state.params))
     done = int(state.step)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+    # Not in a parent that is yet to be made: an export that is refused leaves no folder.
+    there = next(parent for parent in target.absolute().parents if parent.is_dir())
+    with tempfile.TemporaryDirectory(dir=there, prefix=f".{target.name}-") as scratch:
         made = Path(scratch, target.name)
         save_encoder(encoder, made, base=base, pooler=pretrained, dtype=options.dtype)
         _write_tokenizer(made, base)
         pooling = config.pooling or read_head(base)[0]
         similarity = config.loss.similarity
-        _write_head(made, base, encoder.config.hidden_size, pooling, similarity, options.prompts)
+        prompts = {**prompts_of(config), **options.prompts}
+        _write_head(made, base, encoder.config.hidden_size, pooling, similarity, prompts)
         forms = write_onnx(made, int8=options.int8) if options.onnx or options.int8 else {}
         write_card(
             made,
@@ -88,10 +91,18 @@ def export(
             record=read_record(run_folder, done, config.batch_size),
             dtype=options.dtype,
             forms=tuple(forms),
+            prompts=prompts,
         )
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(made, target)
     return done
+
+
+def prompts_of(config: TrainConfig) -> dict[str, str]:
+    """The prompts of an encoder that saw texts with the run's prefixes; none where it had none."""
+    prompts = {"query": config.anchor_prefix, "document": config.positive_prefix}
+    return prompts if any(prompts.values()) else {}
 
 
 def best_step(run_folder: str | Path) -> int:
@@ -146,7 +157,10 @@ def _write_head(
         "config_sentence_transformers.json": {
             "__version__": {},
             "prompts": dict(prompts),
-            "default_prompt_name": None,
+            # What stood before every text in training stands before every text.
+            "default_prompt_name": "query"
+            if prompts.get("query") and prompts.get("document") == prompts["query"]
+            else None,
             "similarity_fn_name": similarity,
         },
         "1_Pooling/config.json": {

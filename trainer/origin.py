@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
+from schemas.tokens import Prefixes
 
 
 def digest_of(document: object) -> str:
@@ -53,3 +56,37 @@ def different_tokenizer(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> s
     """As `different_data`, of the tokenizer; a checkpoint that does not say is taken to have the same."""
     before = theirs.get("tokenizer", ours["tokenizer"])
     return None if before == ours["tokenizer"] else f"tokenizer ({before[:12]}…, now {ours['tokenizer'][:12]}…)"
+
+
+def refuse_other_origin(
+    folder: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any], accepted: Mapping[str, bool]
+) -> None:
+    """Raise ValueError where a folder's checkpoints are of another origin; `accepted`: "batches", "settings"."""
+    if not accepted["batches"] and (what := different_data(ours, theirs)):
+        raise ValueError(
+            f"{folder}: its checkpoints were trained on another mixture or other data: {what}; "
+            "choose another --output, or go on with --accept-other-batches"
+        )
+    if not accepted["settings"] and (what := different_tokenizer(ours, theirs)):
+        raise ValueError(
+            f"{folder}: its checkpoints were trained with another {what}; "
+            "choose another --output, or go on with --accept-other-settings"
+        )
+
+
+def refuse_other_ids(manifests: Iterable[Manifest], tokenizer: str, prefixes: Prefixes) -> None:
+    """Raise ValueError for a dataset of ids that a run's tokenizer, by `tokenizer_digest`, and prefixes do not give."""
+    for manifest, part in ((one, part) for one in manifests if one.kind == "tokens" for part in one.parts):
+        found, theirs = part.options.get("tokenizer", ""), part.options.get("prefixes")
+        if found == tokenizer:
+            continue
+        again = [f"--{name}-prefix={prefix}" for name, prefix in prefixes._asdict().items() if prefix]
+        mend = f"run `{shlex.join(['pairstream', 'tokenize', *again])}` again"
+        if isinstance(theirs, list) and theirs != list(prefixes):
+            fields = zip(prefixes._fields, theirs, strict=True)
+            settings = [word for name, prefix in fields for word in ("--set", f"{name}_prefix={prefix}")]
+            mend += f", or train with {shlex.join(settings)}"
+        raise ValueError(
+            f"{manifest.folder}: ids of tokenizer {found[:12]}… with prefixes {theirs}; "
+            f"expected {tokenizer[:12]}… with {list(prefixes)}; {mend}"
+        )

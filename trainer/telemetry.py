@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tensorboardX import SummaryWriter
+
+from trainer.event_file import EventFile
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -24,7 +25,7 @@ class Telemetry:
     def __init__(self, folder: Path, *, steps: int, start: int, batch_size: int) -> None:
         self._steps, self._batch_size = steps, batch_size
         self._jsonl = _cut_back(folder / METRICS_FILE, start).open("ab")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+        self._board = EventFile(folder / "tensorboard", purge_step=start + 1)
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -44,8 +45,12 @@ class Telemetry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._jsonl.close()
-        self._board.close()
+        for file in (self._jsonl, self._board):
+            try:
+                file.close()
+            except OSError:
+                if error is None:
+                    raise
 
     def advance(self, step: int) -> None:
         """The bar moves; nothing is written."""
@@ -71,10 +76,11 @@ class Telemetry:
         }
         self._write({"step": step, **metrics, "datasets": of_datasets} | ({"scores": scores} if scores else {}))
         for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
+            self._board.scalar(name, value, step)
         for name, values in of_datasets.items():
             for what in ("loss", "accuracy"):
-                self._board.add_scalar(f"{what} of datasets/{name}", values[what], step)
+                self._board.scalar(f"{what} of datasets/{name}", values[what], step)
+        self._board.flush()
         shown = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
         self._progress.update(self._task, completed=step, shown=shown)
         if self._progress.disable:
@@ -94,7 +100,8 @@ class Telemetry:
 
     def _show(self, step: int, scores: Mapping[str, float]) -> None:
         for name, value in scores.items():
-            self._board.add_scalar(f"scores/{name}", value, step)
+            self._board.scalar(f"scores/{name}", value, step)
+        self._board.flush()
         if self._progress.disable:
             said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
             print(f"step {step:,}: {said}", file=sys.stderr, flush=True)

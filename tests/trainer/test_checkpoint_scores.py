@@ -130,9 +130,7 @@ def test_no_best_is_kept_by_a_score_of_which_more_is_not_better(
         name="t", encoder=str(base), mixture="", data="", evaluation=EvaluationConfig(1, str(suite), metric)
     )
     graphdef, state = init_state(load_encoder(base), config)
-    evaluation = make_evaluation(
-        config, graphdef, [], tokenizer=load_tokenizer(base), limit=32, pooling="mean"
-    )
+    evaluation = make_evaluation(config, graphdef, [], tokenizer=load_tokenizer(base), limit=32, pooling="mean")
     assert evaluation is not None and evaluation.measure.startswith(f"{metric} of suite (")
     with nullcontext() if message is None else pytest.raises(ValueError, match=re.escape(message)) as refused:
         assert evaluation.score(state.params).keys() >= {"mean", "bias/gap"}

@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from corpora import write_run
+from corpora import write_encoder, write_run
+from safetensors.numpy import load_file, save_file
 
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
@@ -65,63 +66,32 @@ def test_a_run_from_a_base_without_weights_is_refused_in_one_line(without_weight
     assert "\n" not in str(refused.value) and not (root / "refused").exists()
 
 
-def test_nothing_of_the_bases_weights_is_in_an_encoder_that_began_at_random(tmp_path: Path) -> None:
-    config = write_run(tmp_path, steps=1, initial="random")
-    base = Path(config.encoder)
-    with_pooler(base)
-    train(config, tmp_path / "run")
-    export(config, tmp_path / "run", tmp_path / "encoder")
-    assert "pooler.dense.bias" in tensors(base) and "pooler.dense.bias" not in tensors(tmp_path / "encoder")
-    save_encoder(load_encoder(base), tmp_path / "trained", base=base)
-    assert "pooler.dense.bias" in tensors(tmp_path / "trained")
+def test_a_pooler_of_the_base_is_written_again_unless_the_encoder_began_at_random(tmp_path: Path) -> None:
+    base = write_encoder(tmp_path / "base")
+    path = base / "model.safetensors"
+    save_file(load_file(path) | {"pooler.dense.bias": np.zeros(16, np.float32)}, path, metadata={"format": "pt"})
+    for pooler in (True, False):
+        save_encoder(load_encoder(base), tmp_path / f"{pooler}", base=base, pooler=pooler)
+        tensors = load_file(tmp_path / f"{pooler}" / "model.safetensors")
+        assert ("pooler.dense.bias" in tensors) == pooler
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_a_runs_pooling_is_what_it_trains_scores_and_exports_with(pooling: str, tmp_path: Path) -> None:
-    config = write_run(tmp_path, steps=2, pooling=pooling)
-    train(config, tmp_path / "run")
-    export(config, tmp_path / "run", tmp_path / "encoder")
-    document = json.loads((tmp_path / "encoder" / "1_Pooling" / "config.json").read_text())
-    assert (document["pooling_mode_cls_token"], document["pooling_mode_mean_tokens"]) == (
-        pooling == "cls",
-        pooling == "mean",
-    )
-    assert TextEncoder.open(tmp_path / "encoder").pooling == pooling
-    assert f"; {pooling} pooling." in (tmp_path / "encoder" / "README.md").read_text()
-
-
-def test_another_pooling_is_another_run(tmp_path: Path) -> None:
-    config = write_run(tmp_path, steps=2, dropout=0.0)
-    losses = {}
-    for pooling in ("mean", "cls", None):
-        folder = tmp_path / f"run-{pooling}"
-        train(dataclasses.replace(config, pooling=pooling), folder)
-        losses[pooling] = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["loss"]
-    assert losses["mean"] == losses[None] != losses["cls"]
-    with pytest.raises(ValueError, match="holds a run with pooling None, not 'cls'"):
-        train(dataclasses.replace(config, pooling="cls"), tmp_path / "run-None")
-
-
-def test_without_a_pooling_of_its_own_a_run_has_that_of_its_base(tmp_path: Path) -> None:
-    config = write_run(tmp_path, steps=1)
+@pytest.mark.slow
+def test_a_run_pools_as_it_says_or_else_as_its_base_does(tmp_path: Path) -> None:
+    config = write_run(tmp_path, steps=1, dropout=0.0)
     base = Path(config.encoder)
     (base / "1_Pooling").mkdir()
     (base / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
     module = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
     (base / "modules.json").write_text(json.dumps([module]))
-    train(config, tmp_path / "run")
-    export(config, tmp_path / "run", tmp_path / "encoder")
-    assert TextEncoder.open(tmp_path / "encoder").pooling == "cls"
-
-
-def tensors(folder: Path) -> set[str]:
-    from safetensors.numpy import load_file
-
-    return set(load_file(folder / "model.safetensors"))
-
-
-def with_pooler(folder: Path) -> None:
-    from safetensors.numpy import load_file, save_file
-
-    path = folder / "model.safetensors"
-    save_file(load_file(path) | {"pooler.dense.bias": np.zeros(16, np.float32)}, path, metadata={"format": "pt"})
+    losses = {}
+    for stated, pooling in ((None, "cls"), ("mean", "mean")):
+        changed, folder = dataclasses.replace(config, pooling=stated), tmp_path / pooling
+        train(changed, folder)
+        losses[pooling] = json.loads((folder / "metrics.jsonl").read_text())["loss"]
+        export(changed, folder, folder / "encoder")
+        assert TextEncoder.open(folder / "encoder").pooling == pooling
+        assert f"; {pooling} pooling." in (folder / "encoder" / "README.md").read_text()
+    assert losses["cls"] != losses["mean"]
+    with pytest.raises(ValueError, match="holds a run with pooling None, not 'mean'"):
+        train(dataclasses.replace(config, pooling="mean"), tmp_path / "cls")

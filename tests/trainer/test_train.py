@@ -20,8 +20,9 @@ from corpora import topic_pairs, write_dataset, write_run
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
 from trainer.encoders.weights import load_encoder
+from trainer.run_folder import load_config
 from trainer.step import init_state
-from trainer.train import load_config, train
+from trainer.train import train
 
 
 def lines(folder: Path) -> list[dict[str, float]]:

@@ -116,8 +116,8 @@ def _fetch_from_hub(name: str, weights: bool) -> Path:
 
 def _fetch_published(name: str, folder: Path, weights: bool) -> Path:
     published = _PUBLISHED[name]
-    needed = {member: digest for member, digest in published.members.items() if weights or not member.endswith(WEIGHTS_SUFFIX)}
-    if folder.is_dir() and all(_is(folder / member, digest) for member, digest in needed.items()):
+    needed = [member for member in published.members if weights or not member.endswith(WEIGHTS_SUFFIX)]
+    if folder.is_dir() and all(_is(folder / member, published.members[member]) for member in needed):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
