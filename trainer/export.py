@@ -157,10 +157,7 @@ def _write_head(
         "config_sentence_transformers.json": {
             "__version__": {},
             "prompts": dict(prompts),
-            # What stood before every text in training stands before every text.
-            "default_prompt_name": "query"
-            if prompts.get("query") and prompts.get("document") == prompts["query"]
-            else None,
+            "default_prompt_name": _default_prompt(prompts),
             "similarity_fn_name": similarity,
         },
         "1_Pooling/config.json": {
@@ -180,3 +177,9 @@ def _write_head(
         path.write_text(json.dumps(document, indent=2) + "\n")
     for path, _ in kinds:
         (folder / path).mkdir(exist_ok=True)
+
+
+def _default_prompt(prompts: Mapping[str, str]) -> str | None:
+    """What stood before every text in training stands before every text."""
+    query = prompts.get("query")
+    return "query" if query and prompts.get("document") == query else None

@@ -85,7 +85,7 @@ def test_a_wrong_evaluation_is_refused_in_one_line(
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message) as refused:
         train(dataclasses.replace(run[0], evaluation=evaluation, steps=1), tmp_path / "run")
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(refused.value) and not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_scored_by_something_else_picks_its_best_anew(

@@ -63,6 +63,20 @@ def test_a_folder_that_is_no_encoder_is_left_alone(run: tuple[TrainConfig, Path]
     assert (tmp_path / "precious.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("refused", ["mixture", "step"])
+def test_an_export_that_is_refused_leaves_no_folder(
+    run: tuple[TrainConfig, Path], tmp_path: Path, refused: str
+) -> None:
+    config, folder = run
+    if refused == "mixture":
+        config = dataclasses.replace(config, mixture=str(tmp_path / "nowhere.json"))
+    with pytest.raises(FileNotFoundError):
+        export(config, folder, tmp_path / "new" / "encoder", step=3 if refused == "step" else None)
+    with pytest.raises(FileNotFoundError):
+        export(config, tmp_path / "no run", tmp_path / "new" / "encoder")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_card_says_what_it_was_trained_on_and_takes_scores(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, folder = run
     encoder = tmp_path / "encoder"

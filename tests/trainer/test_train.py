@@ -163,9 +163,11 @@ def test_a_finished_run_does_nothing_more(whole_run: tuple[TrainConfig, Path, Pa
 
 def test_a_run_folder_takes_no_other_settings(whole_run: tuple[TrainConfig, Path, Path]) -> None:
     config, folder, _ = whole_run
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(ValueError, match="holds a run with seed 0, not 1"):
         train(dataclasses.replace(config, seed=1), folder)
     assert load_config(folder) == config
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_a_run_does_not_go_on_with_other_data(whole_run: tuple[TrainConfig, Path, Path]) -> None:
@@ -177,12 +179,13 @@ def test_a_run_does_not_go_on_with_other_data(whole_run: tuple[TrainConfig, Path
     path.rename(root / "kept")
     (root / "other").rename(path)
     try:
+        before = sorted(folder.rglob("*"))
         with pytest.raises(ValueError, match=r"another mixture or other data: dataset 'a' \(.*, dataset 'b' \("):
             train(moved, folder)
+        assert load_config(folder) == config and sorted(folder.rglob("*")) == before
     finally:
         path.rename(root / "other")
         (root / "kept").rename(path)
-        (folder / "config.json").write_text(json.dumps(config.to_json()))
 
 
 def test_a_run_does_not_go_on_with_another_tokenizer_unless_asked(tmp_path: Path) -> None:
@@ -204,6 +207,7 @@ def test_devices_must_hold_whole_packs(whole_run: tuple[TrainConfig, Path, Path]
     config, _, _ = whole_run
     with pytest.raises(ValueError, match="the nearest batch sizes that divide: 16 or 32"):
         train(dataclasses.replace(config, batch_size=24), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_config_survives_json() -> None:
