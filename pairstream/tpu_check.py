@@ -65,8 +65,13 @@ def main(argv: Sequence[str]) -> None:
     os.environ.update(_NO_TPU_HERE)
     reports, largest = [], {}
     with _one_at_a_time(), _silent():
-        from trainer.tpu_check import check_step, largest_batch
+        from trainer.tpu_check import check_call, check_step, largest_batch
 
+        for topology in arguments.topology:  # all of them, before minutes go into the first
+            try:
+                check_call(config, topology)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
         for topology in arguments.topology:
             reports.append(check_step(config, topology))
             if arguments.find_batch:

@@ -6,6 +6,7 @@ through `jax.distributed`, and each puts its own rows of a batch on its own devi
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -59,26 +60,35 @@ def one_device_mesh() -> Mesh:
     return make_mesh(jax.local_devices()[:1])
 
 
-def check_divides(packs: int, pairs: int, mesh: Mesh, micro_packs: int | None = None) -> None:
+def check_divides(packs: int, pairs: int, mesh: Mesh, micro_packs: int | None = None, rows: int | None = None) -> None:
     """Raise ValueError unless every device gets equally many of so many packs, and of micro-batches.
 
-    `packs` are those of the global batch, `pairs` the pairs of each. The message names the nearest
-    batch sizes that divide.
+    `packs` are those of the global batch, `pairs` the pairs of each. The message names the nearest batch sizes
+    that divide and, where `rows`, those of a pack, are given, the packs into which the same batch divides.
     """
     devices = mesh.devices.size
-    share = packs // devices
-    if packs % devices:
-        unit, reason = devices, f"the {devices} devices"
-    elif micro_packs is not None and share > micro_packs and share % micro_packs:
-        unit, reason = devices * micro_packs, f"{devices} devices x micro_packs {micro_packs}"
-    else:
+    if _divides(packs, devices, micro_packs):
         return
-    below = packs // unit * unit
-    near = " or ".join(str(n * pairs) for n in (below, below + unit) if n)
-    raise ValueError(
-        f"batch_size {packs * pairs} is {packs} packs of {pairs} pairs; expected a multiple of {reason}; "
-        f"the nearest batch sizes that divide: {near}"
-    )
+    batch = packs * pairs
+    reason = f"the {devices} devices" if packs % devices else f"{devices} devices x micro_packs {micro_packs}"
+    below = (n for n in range(packs, 0, -1) if _divides(n, devices, micro_packs))
+    above = (n for n in itertools.count(packs) if _divides(n, devices, micro_packs))
+    sizes = [str(n * pairs) for n in (next(below, None), next(above)) if n is not None]
+    mend = f"the nearest batch sizes that divide: {' or '.join(sizes)}"
+    if rows is not None:
+        mend += f" (--set batch_size={sizes[0]})"
+        smaller = (n for n in range(pairs - 1, 0, -1) if not batch % n and _divides(batch // n, devices, micro_packs))
+        if (found := next(smaller, None)) is not None:
+            mend += (
+                f"; the same batch divides with --set pack.pairs={found} --set pack.rows={-(-rows * found // pairs)}"
+            )
+    packed = f"{packs} pack{'s' * (packs > 1)} of {pairs} pairs"
+    raise ValueError(f"batch_size {batch} is {packed}; expected a multiple of {reason}; {mend}")
+
+
+def _divides(packs: int, devices: int, micro_packs: int | None) -> bool:
+    share, rest = divmod(packs, devices)
+    return not rest and (micro_packs is None or share <= micro_packs or not share % micro_packs)
 
 
 def shard_batch(batch: Batch, mesh: Mesh) -> Batch:

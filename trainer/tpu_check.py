@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.experimental import topologies
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from schemas.batch import Batch
 from trainer.config import TrainConfig
@@ -30,6 +30,9 @@ GIB = 1 << 30
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
 MEMORY_GIB = {"v2": 8, "v3": 16, "v4": 16, "v5e": 16, "v5p": 95, "v6e": 32}
 """Of a device as JAX counts them: a core on v2 and v3, and on v4 as the compiler is asked here; else a chip."""
+TOPOLOGIES = ("v2:2x2", "v3:2x2", "v4:2x2x1", "v5e:2x4", "v5p:2x2x1", "v6e:2x4")
+"""Of each kind the topology of a usual machine."""
+_KNOWN = f"expected one of {', '.join(TOPOLOGIES)}, or another grid of such chips"
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,27 @@ class StepReport:
     compile_seconds: float
 
 
+def check_call(config: TrainConfig, topology: str) -> Mesh:
+    """The topology's devices, over which the run's batch can be spread; nothing is compiled.
+
+    Raises ValueError, in one line, for a topology that the compiler does not know or that does not divide the
+    batch, RuntimeError where there is no libtpu.
+    """
+    mesh = make_mesh(_devices(topology))
+    try:
+        check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs, config.pack.rows)
+    except ValueError as error:
+        raise ValueError(f"{topology}: {error}") from None
+    return mesh
+
+
 def check_step(config: TrainConfig, topology: str) -> StepReport:
     """Compile the run's step for a topology such as `v3:2x2`.
 
-    Raises ValueError for a topology that the compiler does not know or that the batch does not
-    divide, RuntimeError where there is no libtpu, or it fails for another reason than memory.
+    Raises as `check_call`, and RuntimeError where the compiler fails for another reason than memory.
     """
-    devices = _devices(topology)
-    mesh = make_mesh(devices)
-    check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
+    mesh = check_call(config, topology)
+    devices = mesh.devices.size
     graphdef, state = _abstract_state(config)
     everywhere, by_packs = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(DATA))
     state, batch = _lying(state, everywhere), _lying(_abstract_batch(config), by_packs)
@@ -81,7 +96,7 @@ def check_step(config: TrainConfig, topology: str) -> StepReport:
             raise RuntimeError(f"{topology}: the compiler failed: {str(error).splitlines()[0]}") from None
         took = time.perf_counter() - began
         return StepReport(
-            topology, len(devices), config.batch_size, False, reason, memory, None, None, None, None, None, took
+            topology, devices, config.batch_size, False, reason, memory, None, None, None, None, None, took
         )
     took = time.perf_counter() - began
     sizes, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
@@ -91,7 +106,7 @@ def check_step(config: TrainConfig, topology: str) -> StepReport:
     fits = needed <= memory
     return StepReport(
         topology=topology,
-        devices=len(devices),
+        devices=devices,
         batch_size=config.batch_size,
         fits=fits,
         reason="" if fits else f"needs {needed:.2f} GiB of {memory} GiB",
@@ -136,7 +151,7 @@ def count_collectives(program: str) -> dict[str, int]:
 def _devices(topology: str) -> list[Any]:
     kind, _, shape = topology.partition(":")
     if kind not in MEMORY_GIB or not re.fullmatch(r"\d+(x\d+){1,2}", shape):
-        raise ValueError(f"{topology}: no such topology; expected one of {', '.join(MEMORY_GIB)} and a grid: v3:2x2")
+        raise ValueError(f"{topology}: no such topology; {_KNOWN}")
     try:
         return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
     except Exception as error:  # the plugin raises what it likes
@@ -145,7 +160,7 @@ def _devices(topology: str) -> list[Any]:
             raise RuntimeError(
                 f"no libtpu to compile with ({said}); expected the extra [tpu]: pip install libtpu"
             ) from None
-        raise ValueError(f"{topology}: the compiler knows no such topology ({said})") from None
+        raise ValueError(f"{topology}: the compiler knows no such topology ({said}); {_KNOWN}") from None
 
 
 def _lying(tree: Any, sharding: NamedSharding) -> Any:

@@ -79,7 +79,7 @@ def train(
     tokenizer = tokenizer_digest(packing.tokenizer, packing.prefixes)
     refuse_other_ids(manifests.values(), tokenizer, packing.prefixes)
     mesh = make_mesh()
-    check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs)
+    check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs, config.pack.rows)
     encoder = make_encoder(config, base)
     graphdef, state = init_state(encoder, config)
     origin = make_origin(settings_of(config), mixture, manifests, batches=plan.content_hash, tokenizer=tokenizer)

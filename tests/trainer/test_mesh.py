@@ -45,11 +45,35 @@ def test_packs_that_do_not_divide_are_refused_with_the_nearest_that_do():
 
 @pytest.mark.parametrize(
     ("packs", "micro_packs", "nearest"),
-    [(20, 1, "64 or 96"), (24, 2, "64 or 128"), (8 * 5, 3, "96 or 192"), (3, None, "32")],
+    [(20, 1, "64 or 96"), (24, 2, "64 or 128"), (8 * 5, 3, "96 or 192"), (36, 3, "96 or 192"), (3, None, "32")],
 )
 def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do(packs, micro_packs, nearest):
     with pytest.raises(ValueError, match=f"batch_size {4 * packs} is {packs} packs of 4 pairs.*: {nearest}$"):
         check_divides(packs, 4, make_mesh(), micro_packs)
+
+
+@pytest.mark.parametrize(
+    ("packs", "pairs", "rows", "micro_packs", "said"),
+    [
+        (1, 64, 48, None, "--set pack.pairs=8 --set pack.rows=6"),
+        (12, 2, 3, None, "--set pack.pairs=1 --set pack.rows=2"),
+        (8, 6, 6, 3, None),  # divides as it is
+        (40, 6, 6, 3, "--set pack.pairs=5 --set pack.rows=5"),
+        (3, 3, 3, None, ""),  # nine pairs do not lie on eight devices
+    ],
+)
+def test_a_batch_that_does_not_divide_is_told_the_packs_that_do(packs, pairs, rows, micro_packs, said):
+    if said is None:
+        return check_divides(packs, pairs, make_mesh(), micro_packs, rows)
+    with pytest.raises(ValueError, match=f"--set batch_size=.*{said}$") as refused:
+        check_divides(packs, pairs, make_mesh(), micro_packs, rows)
+    if not said:
+        assert "pack.pairs" not in str(refused.value)
+        return
+    changed = dict(word.split("=") for word in said.split() if "=" in word)
+    smaller, of_each = int(changed["pack.pairs"]), int(changed["pack.rows"])
+    assert packs * pairs % smaller == 0 and of_each * pairs >= rows * smaller
+    check_divides(packs * pairs // smaller, smaller, make_mesh(), micro_packs)
 
 
 @pytest.mark.parametrize(("packs", "micro_packs"), [(8, None), (8, 1), (16, 1), (16, 2), (16, 5), (48, 3)])

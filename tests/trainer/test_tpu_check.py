@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
+from pairstream.cli import main
+from pairstream.tpu_check import _NO_TPU_HERE
 from trainer import tpu_check
 from trainer.config import PackConfig, TrainConfig
 from trainer.tpu_check import StepReport, check_step, count_collectives, largest_batch
@@ -53,8 +56,35 @@ def test_no_batch_fits_where_one_pack_a_device_does_not(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("topology", ["v9:2x2", "v3", "v3:big", ""])
 def test_a_topology_that_is_none_is_named(topology: str) -> None:
-    with pytest.raises(ValueError, match=r"no such topology; expected one of v2, v3"):
+    with pytest.raises(ValueError, match=r"no such topology; expected one of v2:2x2, v3:2x2"):
         check_step(RUN, topology)
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets variables for its own process; afterwards they are as before."""
+    for name in _NO_TPU_HERE:
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize("topology", ["v9:2x2", "8 chips"])
+def test_a_call_for_a_topology_that_is_none_is_wrong_and_told_the_known(
+    topology: str, capfd: pytest.CaptureFixture[str], own_environment: None
+) -> None:
+    assert main(["tpu-check", "minilm_l6", "--topology", topology]) == 2
+    said = capfd.readouterr().err.strip()
+    assert said.startswith(f"pairstream tpu-check: {topology}: no such topology; expected one of v2:2x2, v3:2x2, v4")
+    assert "\n" not in said
+
+
+def test_a_batch_that_a_topology_does_not_divide_is_a_wrong_call(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, own_environment: None
+) -> None:
+    monkeypatch.setattr(tpu_check, "_devices", lambda _: jax.devices())
+    assert main(["tpu-check", "quickstart"]) == 2
+    said = capfd.readouterr().err.strip()
+    assert said.startswith("pairstream tpu-check: v3:2x2: batch_size 64 is 1 pack of 64 pairs; expected a multiple of")
+    assert said.endswith("--set pack.pairs=8 --set pack.rows=6") and "\n" not in said
 
 
 @pytest.mark.slow

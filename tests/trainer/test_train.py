@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from corpora import topic_pairs, write_dataset, write_run
 
+from pairstream.cli import main
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
 from trainer.encoders.weights import load_encoder
@@ -208,6 +209,23 @@ def test_devices_must_hold_whole_packs(whole_run: tuple[TrainConfig, Path, Path]
     with pytest.raises(ValueError, match="the nearest batch sizes that divide: 16 or 32"):
         train(dataclasses.replace(config, batch_size=24), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_line_that_refuses_quickstart_on_eight_devices_says_what_to_set(
+    whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _, _ = whole_run
+    changes = {"mixture": config.mixture, "encoder": config.encoder, "data": config.data, "steps": 1}
+    words = [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
+    command = ["train", "quickstart", *words, "--output", str(tmp_path / "run")]
+    assert main(command) == 1
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said and "(--set batch_size=512)" in said
+    mend = said.partition("the same batch divides with ")[2].split()
+    assert mend == ["--set", "pack.pairs=8", "--set", "pack.rows=6"] and not (tmp_path / "run").exists()
+    assert main(command + mend) == 0
+    assert lines(tmp_path / "run")[-1]["step"] == 1
 
 
 def test_a_config_survives_json() -> None:
