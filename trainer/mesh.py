@@ -78,12 +78,11 @@ def check_divides(packs: int, pairs: int, mesh: Mesh, micro_packs: int | None = 
     if rows is not None:
         mend += f" (--set batch_size={sizes[0]})"
         smaller = (n for n in range(pairs - 1, 0, -1) if not batch % n and _divides(batch // n, devices, micro_packs))
-        if (found := next(smaller, None)) is not None:
-            mend += (
-                f"; the same batch divides with --set pack.pairs={found} --set pack.rows={-(-rows * found // pairs)}"
-            )
-    packed = f"{packs} pack{'s' * (packs > 1)} of {pairs} pairs"
-    raise ValueError(f"batch_size {batch} is {packed}; expected a multiple of {reason}; {mend}")
+        if (fewer := next(smaller, None)) is not None:
+            packed = f"--set pack.pairs={fewer} --set pack.rows={-(-rows * fewer // pairs)}"
+            mend += f"; the same batch divides with {packed}"
+    found = f"batch_size {batch} is {packs} pack{'s' * (packs > 1)} of {pairs} pairs"
+    raise ValueError(f"{found}; expected a multiple of {reason}; {mend}")
 
 
 def _divides(packs: int, devices: int, micro_packs: int | None) -> bool:
