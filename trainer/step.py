@@ -273,3 +273,21 @@ def jit_train_step(
         datasets=datasets,
     )
     return jax.jit(step, donate_argnums=0)
+
+
+def abstract_batch(config: TrainConfig) -> Batch:
+    """The shapes and types of a run's global batch: what its step is traced with where there is no data."""
+    packs, pairs, texts = config.packs, config.pack.pairs, 2 + config.negatives
+    layout = jax.ShapeDtypeStruct((packs, config.pack.rows, config.pack.tokens), jnp.int32)
+    words = jax.ShapeDtypeStruct((packs, pairs, 2), jnp.uint32)
+    abstract: Any = Batch
+    return abstract(
+        tokens=layout,
+        segments=layout,
+        positions=layout,
+        fingerprints=jax.ShapeDtypeStruct((packs, pairs, texts, 2), jnp.uint32),
+        clusters=words,
+        pairs=words,
+        datasets=jax.ShapeDtypeStruct((packs, pairs), jnp.int32),
+        shortened=jax.ShapeDtypeStruct((packs,), jnp.int32),
+    )

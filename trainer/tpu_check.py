@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from schemas.batch import Batch
 from trainer.config import TrainConfig
 from trainer.encoders.shapes import shape_of
 from trainer.encoders.transformer import Encoder
 from trainer.mesh import DATA, check_divides, make_mesh
-from trainer.step import jit_train_step, make_optimizer, state_of
+from trainer.step import abstract_batch, jit_train_step, make_optimizer, state_of
 
 GIB = 1 << 30
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
@@ -84,7 +82,7 @@ def check_step(config: TrainConfig, topology: str) -> StepReport:
     devices = mesh.devices.size
     graphdef, state = _abstract_state(config)
     everywhere, by_packs = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(DATA))
-    state, batch = _lying(state, everywhere), _lying(_abstract_batch(config), by_packs)
+    state, batch = _lying(state, everywhere), _lying(abstract_batch(config), by_packs)
     step: Any = jit_train_step(graphdef, make_optimizer(config), config, config.pooling or "mean", mesh)
     memory = MEMORY_GIB[topology.partition(":")[0]]
     began = time.perf_counter()
@@ -174,23 +172,6 @@ def _abstract_state(config: TrainConfig) -> tuple[nnx.GraphDef, Any]:
     graphdef, variables = nnx.split(abstract)
     params = nnx.to_pure_dict(variables)
     return graphdef, jax.eval_shape(lambda held: state_of(held, config), params)
-
-
-def _abstract_batch(config: TrainConfig) -> Batch:
-    packs, pairs, texts = config.packs, config.pack.pairs, 2 + config.negatives
-    layout = jax.ShapeDtypeStruct((packs, config.pack.rows, config.pack.tokens), jnp.int32)
-    words = jax.ShapeDtypeStruct((packs, pairs, 2), jnp.uint32)
-    abstract: Any = Batch
-    return abstract(
-        tokens=layout,
-        segments=layout,
-        positions=layout,
-        fingerprints=jax.ShapeDtypeStruct((packs, pairs, texts, 2), jnp.uint32),
-        clusters=words,
-        pairs=words,
-        datasets=jax.ShapeDtypeStruct((packs, pairs), jnp.int32),
-        shortened=jax.ShapeDtypeStruct((packs,), jnp.int32),
-    )
 
 
 def _out_of_memory(message: str) -> str | None:

@@ -28,7 +28,7 @@ from trainer.meter import Meter
 from trainer.origin import make_origin, refuse_other_ids, refuse_other_origin
 from trainer.record import write_record
 from trainer.run_folder import refuse_other_settings, settings_of, write_config
-from trainer.step import TrainState, init_state, jit_train_step, make_optimizer
+from trainer.step import TrainState, abstract_batch, init_state, jit_train_step, make_optimizer
 from trainer.stopping import stop_on_signal
 from trainer.telemetry import Telemetry
 
@@ -81,6 +81,9 @@ def train(
     mesh = make_mesh()
     check_divides(config.packs, config.pack.pairs, mesh, config.micro_packs, config.pack.rows)
     encoder = make_encoder(config, base)
+    encoder.config.check_inputs(
+        vocabulary=packing.tokenizer.get_vocab_size(), longest=min(max(packing.max_tokens), config.pack.tokens)
+    )
     graphdef, state = init_state(encoder, config)
     origin = make_origin(settings_of(config), mixture, manifests, batches=plan.content_hash, tokenizer=tokenizer)
     accepted = {"batches": accept_other_batches, "settings": accept_other_settings}
@@ -88,6 +91,7 @@ def train(
     pooling = config.pooling or read_head(base)[0]
     names = [entry.name for entry in mixture.datasets]
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh, len(names))
+    jax.eval_shape(step_fn, state, abstract_batch(config))  # what the step refuses is refused now
     evaluation = make_evaluation(
         config,
         graphdef,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ from corpora import topic_pairs, write_dataset, write_run
 
 from pairstream.cli import main
 from trainer.checkpoint import Checkpoints
-from trainer.config import TrainConfig
+from trainer.config import LossConfig, PackConfig, TrainConfig
 from trainer.encoders.weights import load_encoder
 from trainer.run_folder import load_config
 from trainer.step import init_state
@@ -211,12 +212,38 @@ def test_devices_must_hold_whole_packs(whole_run: tuple[TrainConfig, Path, Path]
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pack": PackConfig(pairs=2, rows=2, tokens=64)}, "rows have 64 tokens; expected at most the encoder's 32"),
+        ({"loss": LossConfig(dimensions=(8, 4))}, "expected the greatest to be the encoder's 16"),
+    ],
+)
+def test_what_the_step_refuses_is_refused_before_there_is_a_folder(
+    changes: dict[str, Any], message: str, whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(dataclasses.replace(whole_run[0], **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tokenizer_with_ids_that_the_encoder_lacks_is_refused(tmp_path: Path) -> None:
+    config = write_run(tmp_path)
+    path = Path(config.encoder) / "tokenizer.json"
+    document = json.loads(path.read_text())
+    document["model"]["vocab"]["more"] = 50
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="the tokenizer has 51 ids; expected at most the encoder's 50"):
+        train(config, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_the_line_that_refuses_quickstart_on_eight_devices_says_what_to_set(
     whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, _, _ = whole_run
     changes = {"mixture": config.mixture, "encoder": config.encoder, "data": config.data, "steps": 1}
+    changes["pack.tokens"] = 32  # as many as the tiny encoder has positions
     words = [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
     command = ["train", "quickstart", *words, "--output", str(tmp_path / "run")]
     assert main(command) == 1
