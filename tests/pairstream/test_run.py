@@ -83,7 +83,7 @@ def test_ctrl_c_during_training_saves_and_the_same_command_goes_on(
         start_new_session=True,
     )
     log = folder / "metrics.jsonl"
-    until = time.monotonic() + 180
+    until = time.monotonic() + 600
     while not (log.exists() and log.stat().st_size):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
