@@ -9,23 +9,35 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
 
 import tyro
 
 from pairstream.cli import UsageError
+from pairstream.wrong_call import example_of, in_one_line, options_of, repeated_list
 
 Arguments = TypeVar("Arguments")
 
 
+# The words that stand without an option, by the names that help and complaints give them.
+Run = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
+Encoder = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENCODER")]]
+Encoders = tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="ENCODER…")]]
+Mixture = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="MIXTURE")]]
+Dataset = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
+Folder = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
+Query = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="QUERY")]]
+
+
 def parse(kind: type[Arguments], argv: Sequence[str], command: str) -> Arguments:
     """The arguments as `kind`; UsageError for a wrong call; --help ends the process."""
-    return _in_one_line(kind, argv, command)
+    return _parsed(kind, argv, command)
 
 
 def parse_known(kind: Any, argv: Sequence[str], command: str) -> tuple[Any, list[str]]:
     """The arguments as `kind` and those it does not know, in order."""
-    return _in_one_line(kind, argv, command, return_unknown_args=True)
+    return _parsed(kind, argv, command, return_unknown_args=True)
 
 
 def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Arguments:
@@ -37,12 +49,19 @@ def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Argu
     for name, text in changes:
         is_list = isinstance(operator.attrgetter(name)(config), tuple)
         flags += [f"--{name}", *shlex.split(text)] if is_list else [f"--{name}={text}"]
-    changed = _in_one_line(type(config), flags, "train", default=config, config=(tyro.conf.FlagConversionOff,))
+    try:
+        changed = _parsed(type(config), flags, "train", default=config, config=(tyro.conf.FlagConversionOff,))
+    except UsageError as error:
+        raise UsageError(re.sub(r"^--", "--set ", str(error))) from None
     return cast(Arguments, changed)
 
 
-def _in_one_line(kind: Any, argv: Sequence[str], command: str, **options: Any) -> Any:
+def _parsed(kind: Any, argv: Sequence[str], command: str, **options: Any) -> Any:
     """The parser draws a box around its complaint; every command of ours complains in one line."""
+    known = {} if "default" in options else options_of(kind)  # a config's fields have dots
+    help_ = f"see pairstream {command} --help"
+    if said := repeated_list(known, argv):
+        raise UsageError(f"{said}; {help_}")
     drawn = io.StringIO()
     try:
         with redirect_stderr(drawn):
@@ -50,19 +69,7 @@ def _in_one_line(kind: Any, argv: Sequence[str], command: str, **options: Any) -
     except SystemExit as exit_:
         if not exit_.code:
             raise
-        lines = [line.strip(" │╭╮╰╯─") for line in re.sub(r"\x1b\[[0-9;]*m", "", drawn.getvalue()).splitlines()]
-        said = " ".join(line for line in lines if line and not line.startswith("For full helptext"))
-        for before, after in _NOISE:
-            said = re.sub(before, after, said)
-        raise UsageError(f"{said}; see pairstream {command} --help") from None
-
-
-_NOISE = (
-    (r"^(Value error|Parsing error|Invalid choice|Unrecognized options|Required options) ", ""),
-    (r"^Missing from [^:]*: (--[\w.-]+).*", r"\1 is missing"),
-    (r" (Argument helptext|Similar arguments|─).*", ""),
-    (r"^Error parsing [A-Z]\w*: ", ""),
-)
+    raise UsageError(f"{in_one_line(drawn.getvalue(), argv, known, example_of(kind))}; {help_}")
 
 
 def print_json(document: Any) -> None:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from pairstream.arguments import parse, print_json
+from pairstream.arguments import Mixture, parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
@@ -26,7 +24,7 @@ class Arguments:
     For example: pairstream batches mixture.json --data data --start 500000 --count 2
     """
 
-    mixture: tyro.conf.Positional[Path]
+    mixture: Mixture
     """A data_config.json, gzipped or plain."""
     data: Path
     """Folder of preprocessed datasets."""

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 COMMANDS = {
     "sources": "list the sources that preprocess knows",
@@ -32,6 +33,9 @@ COMMANDS = {
     "run": "a run's whole road: corpus, base scores, training, scores, encoder",
 }
 
+OURS = ("configs", "demo", "pairstream", "pipelines", "reader", "schemas", "trainer")
+"""Packages whose absence is a defect, and not a library that someone left out."""
+
 _HELP = """usage: pairstream COMMAND …
 
 {commands}
@@ -49,7 +53,12 @@ class UsageError(ValueError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of few letters shows what it can
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["help"] and arguments[1:]:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         print(_HELP.format(commands="\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())))
@@ -61,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        return _complain(f"unknown command {name!r}; expected one of: {', '.join(COMMANDS)}", 2)
+        return _complain(_say_unknown(name), 2)
     try:
         importlib.import_module(f"pairstream.{name.replace('-', '_')}").main(rest)
     except KeyboardInterrupt:
@@ -69,6 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        root = (error.name or "").split(".")[0]
+        if os.environ.get("PAIRSTREAM_TRACEBACK") or not root or root in OURS:
+            raise
+        return _complain(f"{name}: {root} is not installed here; in a clone: make setup", 1)
     except Exception as error:
         if os.environ.get("PAIRSTREAM_TRACEBACK"):
             raise
@@ -76,6 +90,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # a defect of ours: the traceback is what we need
         return _complain(f"{name}: {message_of(error)}", 2 if isinstance(error, UsageError) else 1)
     return 0
+
+
+def _say_unknown(name: str) -> str:
+    """What was likely meant, and all that there is."""
+    from difflib import get_close_matches
+
+    what = "option" if name.startswith("-") else "command"
+    near = get_close_matches(name, [*COMMANDS, "--help", "--version"], n=2)
+    meant = f"did you mean {' or '.join(near)}? There are" if near else "expected one of"
+    return f"unknown {what} {name!r}; {meant}: {', '.join(COMMANDS)}"
 
 
 def message_of(error: Exception) -> str:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from pairstream.arguments import parse
+from pairstream.arguments import Encoders, parse
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
@@ -25,7 +23,7 @@ class Arguments:
     For example: pairstream demo runs/quickstart/encoder all-MiniLM-L6-v2 --corpus data/docstrings
     """
 
-    encoders: tyro.conf.Positional[tuple[str, ...]] = ()
+    encoders: Encoders = ()
     """Encoder folders or Hub ids; the first is the default."""
     corpus: Path | None = None
     """What is searched: a folder of datasets, JSON lines, Parquet, or a file with a text a line."""

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
-from pairstream.arguments import parse
+from pairstream.arguments import Encoder, parse
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
 from schemas.texts import FIELD, Which, count_texts, read_lines, read_texts
@@ -27,7 +25,7 @@ class Arguments:
     For example: echo "open a file" | pairstream encode runs/quickstart/encoder
     """
 
-    encoder: tyro.conf.Positional[str]
+    encoder: Encoder
     """Encoder folder or Hub id."""
     input: Path | None = None
     """Folder of a preprocessed dataset, a shard, Parquet, JSON lines or a file with a text a line; by default stdin."""

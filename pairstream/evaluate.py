@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tyro
-
 from pairstream import evaluate_bias
-from pairstream.arguments import parse, print_json
+from pairstream.arguments import Encoders, parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
 
@@ -33,7 +31,7 @@ class Arguments:
     For example: pairstream evaluate all-MiniLM-L6-v2 bm25 --sts sts-dev.csv --retrieval data/docstrings cranfield
     """
 
-    encoders: tyro.conf.Positional[tuple[str, ...]]
+    encoders: Encoders
     """Encoder folders, Hub ids, or the baselines `bm25` and `tfidf`."""
     sts: tuple[Path, ...] = ()
     """Pairs with scores: STS-B's csv, SICK, SemEval's folders, or a table with names."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from pairstream.arguments import parse
+from pairstream.arguments import Folder, parse
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
@@ -21,9 +21,9 @@ class Arguments:
     For example: pairstream export runs/quickstart runs/quickstart/encoder
     """
 
-    checkpoint: tyro.conf.Positional[Path]
+    checkpoint: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """Folder of a run, or of one of its checkpoints."""
-    folder: tyro.conf.Positional[Path]
+    folder: Folder
     """Encoder folder to write; one that is there already is replaced."""
     best: bool = False
     """Of a run, the checkpoint with the highest score of its evaluations, instead of the latest."""

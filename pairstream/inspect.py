@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from pairstream.arguments import parse
+from pairstream.arguments import parse, print_json
 from pairstream.cli import UsageError
+
+if TYPE_CHECKING:
+    from schemas.manifest import Manifest
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """A dataset's counts and its first pairs; of a shard its first pairs."""
+    """A dataset's counts and its first pairs; of a shard its first pairs.
 
-    path: tyro.conf.Positional[Path]
+    For example: pairstream inspect data/reddit -n 2
+    """
+
+    path: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PATH")]]
     """Folder with a manifest at or below it, or a .tfrecord file."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 5
     """Pairs shown of each dataset."""
+    json: bool = False
+    """Print one JSON document instead of tables: of each dataset its manifest and first pairs."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -31,18 +40,47 @@ def main(argv: Sequence[str]) -> None:
     if arguments.path.is_file():
         if arguments.path.suffix != ".tfrecord":
             raise UsageError(f"{arguments.path}: expected a .tfrecord file or a folder with a manifest")
-        _show(islice(_records([str(arguments.path)]), arguments.n))
+        _print([(None, _first([str(arguments.path)], arguments.n))], as_json=arguments.json)
         return
-    from pairstream.preprocess import print_funnel
     from schemas.manifest import Manifest, find_manifests
 
-    for folder in find_manifests(arguments.path):
-        manifest = Manifest.load(folder)
-        print_funnel(manifest)
-        shards = [path for split in ("train", "test", "rejects") for path, _ in manifest.shards(split)]
-        print(f"shards: {len(shards)}   content hash: {manifest.content_hash[:16]}…   licence: {manifest.licence}\n")
-        _show(islice(_records(shards), arguments.n))
-    print(f"next: pairstream verify {arguments.path}")
+    manifests = [Manifest.load(folder) for folder in find_manifests(arguments.path)]
+    _print([(manifest, _first(_shards(manifest), arguments.n)) for manifest in manifests], as_json=arguments.json)
+    if not arguments.json:
+        print(f"next: pairstream verify {shlex.quote(str(arguments.path))}")
+
+
+def _print(found: Sequence[tuple[Manifest | None, Iterator[bytes]]], *, as_json: bool) -> None:
+    if as_json:
+        import orjson
+
+        print_json(
+            [
+                (orjson.loads(manifest.to_bytes()) if manifest else {}) | {"pairs": [_as_json(one) for one in records]}
+                for manifest, records in found
+            ]
+        )
+        return
+    for manifest, records in found:
+        if manifest:
+            _print_head(manifest)
+        _show(records)
+
+
+def _print_head(manifest: Manifest) -> None:
+    from pairstream.preprocess import print_funnel
+
+    print_funnel(manifest)
+    shards, hash_ = len(_shards(manifest)), manifest.content_hash[:16]
+    print(f"shards: {shards}   content hash: {hash_}…   licence: {manifest.licence}\n")
+
+
+def _shards(manifest: Manifest) -> list[str]:
+    return [path for split in ("train", "test", "rejects") for path, _ in manifest.shards(split)]
+
+
+def _first(shards: Sequence[str], n: int) -> Iterator[bytes]:
+    return islice(_records(shards), n)
 
 
 def _records(shards: Sequence[str]) -> Iterator[bytes]:
@@ -78,14 +116,31 @@ def _show(records: Iterator[bytes]) -> None:
         console.print()
 
 
+def _as_json(record: bytes) -> dict[str, Any]:
+    """A pair by the names of its fields, or its ids."""
+    from schemas.example import decode_pair, reason_of
+    from schemas.token_records import is_token_record
+
+    if is_token_record(record):
+        return dict(_ids(record))
+    pair, _ = decode_pair(record)
+    reason = reason_of(record)
+    return asdict(pair) | ({"dropped": reason} if reason else {})
+
+
 def _show_ids(console: Any, record: bytes) -> None:
     """Of anchor and positive how many ids they have, and the first."""
+    for label, ids in _ids(record):
+        shown = " ".join(map(str, ids[:24]))
+        console.print(f"{label:>9}  {len(ids)} ids: {shown}{' …' if len(ids) > 24 else ''}", highlight=False)
+    console.print()
+
+
+def _ids(record: bytes) -> Iterator[tuple[str, list[int]]]:
     from schemas.token_records import decode_tokens, located
 
     table = decode_tokens(*located([record]), 2)
     begin = 0
     for label, length in zip(("anchor", "positive"), table.lengths[0].tolist(), strict=True):
-        ids = " ".join(map(str, table.ids[begin : begin + min(length, 24)].tolist()))
-        console.print(f"{label:>9}  {length} ids: {ids}{' …' if length > 24 else ''}", highlight=False)
+        yield label, table.ids[begin : begin + length].tolist()
         begin += length
-    console.print()

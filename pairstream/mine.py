@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from pairstream.arguments import parse
+from pairstream.arguments import Dataset, Encoder, parse
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
 from schemas.manifest import Manifest
@@ -24,9 +22,9 @@ class Arguments:
     For example: pairstream mine runs/quickstart/encoder data/docstrings/docstring_code --output data/mined
     """
 
-    encoder: tyro.conf.Positional[str]
+    encoder: Encoder
     """Encoder folder or Hub id: what it confuses becomes a negative."""
-    dataset: tyro.conf.Positional[Path]
+    dataset: Dataset
     """Folder of a preprocessed dataset of texts. Its train split is searched and mined, its test split taken over."""
     output: Path
     """Folder of the new dataset."""

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from pairstream.arguments import parse, print_json
+from pairstream.arguments import Mixture, parse, print_json
 from pairstream.cli import UsageError
 
 
@@ -20,7 +18,7 @@ class Arguments:
     For example: pairstream plan all_datasets_v4.data_config.json --batch-size 1024 --steps 100000
     """
 
-    mixture: tyro.conf.Positional[Path]
+    mixture: Mixture
     """A data_config.json, gzipped or plain."""
     data: Path | None = None
     """Folder of preprocessed datasets: counts come from their manifests, and differences are shown."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pairstream.arguments import parse_known
-from pairstream.beam_options import refuse_unknown
+from pairstream.arguments import print_json
+from pairstream.beam_options import parse_with_beam
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 from pairstream.sources import known_source
@@ -54,11 +54,16 @@ class Arguments:
     """What the processes of a local run may take together, such as 4G; by default they take about 0.5G each."""
     passes: int | None = None
     """Partitions of a local run, each finished on its own: a power of two; by default as many as memory asks for."""
+    json: bool = False
+    """Print the manifests as one JSON document instead of tables."""
 
 
 @dataclass(frozen=True)
 class FolderArguments(Arguments):
-    """Convert a folder of published NAME.jsonl.gz files, as a mixture file names them, in one job."""
+    """Convert a folder of published NAME.jsonl.gz files, as a mixture file names them, in one job.
+
+    For example: pairstream preprocess --config data_config.json --input downloads --output data
+    """
 
     config: Path = Path()
     """The mixture: a data_config.json, gzipped or plain."""
@@ -86,20 +91,24 @@ def main(argv: Sequence[str]) -> None:
         name, *rest = argv
         found = _find_source(name, SOURCES)
         arguments, source, beam_options, more = _parse(Arguments, found, rest, f"preprocess {name}")
-    refuse_unknown(beam_options)
     _run(name, arguments, source, argv, {"beam_options": tuple(beam_options), **more})
 
 
 def _run(name: str, arguments: Arguments, source: Any, argv: Sequence[str], more: Mapping[str, Any]) -> None:
+    import orjson
+
     from pipelines.preprocess import run
 
     if source.needs_input and not arguments.input:
         raise UsageError(f"{name} needs --input: {source.datasets[0].raw}, from {source.datasets[0].url}")
-    given = {field.name: getattr(arguments, field.name) for field in fields(Arguments)}
+    given = {field.name: getattr(arguments, field.name) for field in fields(Arguments) if field.name != "json"}
     given["inputs"] = given.pop("input")
     job = _job(source=source, command=("pairstream", "preprocess", *argv), **given, **more)
     with show_progress(name) as tell:
         manifests = run(job, tell)
+    if arguments.json:
+        print_json([orjson.loads(manifest.to_bytes()) | {"folder": manifest.folder} for manifest in manifests])
+        return
     for manifest in manifests:
         print_funnel(manifest)
     for bad in manifests[0].parts[-1].inputs["bad"]:
@@ -171,11 +180,26 @@ def _parse(
         ("evaluation", Annotated[EvalOptions, plain], field(default=EvalOptions())),
     ]
     both = make_dataclass("Both", groups)
-    rows = source.datasets
-    both.__doc__ = type(source).__doc__ if source.options is source or not rows else f"{rows[0].raw}: {rows[0].tuple}"
-    parsed, unknown = parse_known(both, argv, command)
+    if kind is FolderArguments:
+        both.__doc__ = kind.__doc__
+    else:
+        row = next(iter(source.datasets), None)
+        what = type(source).__doc__ if source.options is source or row is None else f"{row.raw}: {row.tuple}"
+        both.__doc__ = f"{what}\n\nFor example: {example_of(command.split()[-1], source)}"
+    parsed, unknown = parse_with_beam(both, argv, command)
     more = {"filters": parsed.filters, "evaluation": parsed.evaluation}
     return parsed.arguments, source.with_options(parsed.options), unknown, more
+
+
+def example_of(name: str, source: Any) -> str:
+    """A call that reads this source, with names that a user would replace by his own."""
+    sides = getattr(source, "aligned", 1)
+    one = "OWNER/NAME" if name == "hub" else "'downloads/*'"
+    files = [f"downloads/{side}" for side in "abcde"[:sides]] if sides > 1 else [one]
+    words = ["pairstream", "preprocess", name, *(["--input", *files] if source.needs_input else [])]
+    if hasattr(source.options, "anchor"):
+        words += ["--anchor", "question", "--positive", "answer"]
+    return " ".join([*words, "--output", f"data/{Path(name).stem}"])
 
 
 def print_funnel(manifest: Manifest) -> None:

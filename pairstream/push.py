@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from pairstream.arguments import parse, print_json
+from pairstream.arguments import Folder, parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
@@ -21,9 +21,9 @@ class Arguments:
     For example: pairstream push me/quickstart runs/quickstart/encoder --dry-run
     """
 
-    repo_id: tyro.conf.Positional[str]
+    repo_id: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OWNER/NAME")]]
     """OWNER/NAME on the Hub; made if it is not there."""
-    folder: tyro.conf.Positional[Path]
+    folder: Folder
     """Encoder folder, or folder of a dataset."""
     private: bool = False
     """Of a repository that is made."""

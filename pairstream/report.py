@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from pairstream.arguments import parse, print_json
+from pairstream.arguments import Folder, parse, print_json
 from pairstream.cli import UsageError
 
 
@@ -21,7 +19,7 @@ class Arguments:
     The page needs no network and no other file. For example: pairstream report data/reddit
     """
 
-    folder: tyro.conf.Positional[Path]
+    folder: Folder
     """Folder with a manifest at or below it."""
     output: Path | None = None
     """The page; by default report.html in the folder."""

@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from pairstream.arguments import parse
+from pairstream.arguments import Run, parse, print_json
 from pairstream.load_run import load_run
 from pairstream.run_page import SUMMARY
 from pairstream.train import Settings
@@ -46,19 +44,21 @@ class Arguments:
     For example: pairstream run quickstart --set steps=200 --output runs/longer
     """
 
-    run: tyro.conf.Positional[str]
+    run: Run
     """A preset's name, a Python file that defines `config`, or a config.json that a run saved."""
     set: Settings = ()
     """Change one field of the config; may be repeated."""
     output: Path | None = None
     """The run's folder; by default runs/NAME."""
+    json: bool = False
+    """Print the figures as one JSON document; what the stages say goes to stderr."""
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "run")
     config = load_run(arguments.run, arguments.set)
     folder = arguments.output or Path("runs", config.name)
-    stages = Stages(folder)
+    stages = Stages(folder, on_stderr=arguments.json)
 
     _make_corpus(config, stages)
     manifests = [Manifest.load(path) for path in _dataset_folders(config)]
@@ -92,7 +92,10 @@ def main(argv: Sequence[str]) -> None:
         **scores,
     }
     _write_json(folder / "metrics.json", metrics)
-    _print_summary(metrics, encoder, config)
+    if arguments.json:
+        print_json(metrics)
+    else:
+        _print_summary(metrics, encoder, config)
 
 
 class StageError(RuntimeError):
@@ -100,9 +103,13 @@ class StageError(RuntimeError):
 
 
 class Stages:
-    """Runs commands of ours as processes and remembers, in the run's folder, what each took and gave."""
+    """Runs commands of ours as processes and remembers, in the run's folder, what each took and gave.
 
-    def __init__(self, folder: Path) -> None:
+    What they say, and which of them ran, goes to stdout, or to stderr.
+    """
+
+    def __init__(self, folder: Path, *, on_stderr: bool = False) -> None:
+        self._told, self._stdout = (sys.stderr, 2) if on_stderr else (sys.stdout, None)
         self._path = folder / "stages.json"
         self._done: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
         self._run: list[str] = []
@@ -117,7 +124,7 @@ class Stages:
         key = _digest(of)
         there = bool(makes) and all(path.exists() for path in makes)
         if there and (not of or self._done.get(name, {}).get("key") == key):
-            print(f"── {name}: done before", flush=True)
+            print(f"── {name}: done before", file=self._told, flush=True)
         else:
             self._start(name, command, key, capture=False)
         self._run.append(name)
@@ -126,16 +133,16 @@ class Stages:
         """The JSON a command prints, from the last time it ran on the same inputs."""
         key = _digest([*command, *inputs])
         if self._done.get(name, {}).get("key") == key:
-            print(f"── {name}: done before", flush=True)
+            print(f"── {name}: done before", file=self._told, flush=True)
         else:
             self._start(name, command, key, capture=True)
         self._run.append(name)
         return self._done[name]["result"]
 
     def _start(self, name: str, command: Sequence[str], key: str, *, capture: bool) -> None:
-        print(f"── {name}: pairstream {shlex.join(command)}", flush=True)
+        print(f"── {name}: pairstream {shlex.join(command)}", file=self._told, flush=True)
         since = time.perf_counter()
-        status, output = _call(command, capture=capture)
+        status, output = _call(command, subprocess.PIPE if capture else self._stdout)
         if status == 130:
             raise KeyboardInterrupt
         if status:
@@ -145,9 +152,8 @@ class Stages:
         _write_json(self._path, self._done)
 
 
-def _call(command: Sequence[str], *, capture: bool) -> tuple[int, bytes]:
-    """(exit status, stdout if captured) of a command of ours, which is let finish when interrupted."""
-    stdout = subprocess.PIPE if capture else None
+def _call(command: Sequence[str], stdout: int | None) -> tuple[int, bytes]:
+    """(exit status, stdout if piped) of a command of ours, which is let finish when interrupted."""
     with subprocess.Popen([sys.executable, "-m", "pairstream", *command], stdout=stdout) as process:
         try:
             output, _ = process.communicate()

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from pairstream.arguments import parse, print_json
+from pairstream.arguments import Encoder, Query, parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
 from schemas.texts import FIELD, Text, count_texts, read_texts
@@ -23,9 +21,9 @@ class Arguments:
     For example: pairstream search runs/quickstart/encoder --corpus data/docstrings/docstring_code "parse a date"
     """
 
-    encoder: tyro.conf.Positional[str]
+    encoder: Encoder
     """Encoder folder or Hub id."""
-    query: tyro.conf.Positional[str]
+    query: Query
     """What to look for."""
     corpus: Path
     """Folder of a preprocessed dataset, whose positives are searched, or a file: a text a line, JSON lines, Parquet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -16,9 +16,12 @@ from pairstream.quiet import quiet_libraries
 
 @dataclass(frozen=True)
 class Arguments:
-    """The sources of `pairstream preprocess`; with names, all that is known of those."""
+    """The sources of `pairstream preprocess`; with names, all that is known of those.
 
-    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    For example: pairstream sources reddit stackexchange_xml
+    """
+
+    names: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="[SOURCE…]")]] = ()
     """Sources to describe in full."""
     json: bool = False
     """Print one JSON document instead of a table."""

@@ -7,12 +7,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from pairstream.arguments import parse_known
-from pairstream.beam_options import refuse_unknown
+from pairstream.beam_options import parse_with_beam
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
@@ -27,7 +26,7 @@ class Arguments:
     For example: pairstream tokenize data --tokenizer all-MiniLM-L6-v2 --output data-minilm
     """
 
-    path: tyro.conf.Positional[str]
+    path: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
     """A dataset's folder, or one that datasets lie below."""
     tokenizer: str
     """A tokenizer.json, an encoder folder that holds one, or a base's name."""
@@ -44,9 +43,8 @@ class Arguments:
 
 
 def main(argv: Sequence[str]) -> None:
-    arguments, beam_options = parse_known(Arguments, argv, "tokenize")
     quiet_libraries()
-    refuse_unknown(beam_options)
+    arguments, beam_options = parse_with_beam(Arguments, argv, "tokenize")
     if arguments.workers < 1:
         raise UsageError(f"--workers is {arguments.workers}; expected at least 1")
     output = arguments.output.rstrip("/") or "/"

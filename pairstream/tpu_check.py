@@ -39,7 +39,7 @@ class Arguments:
     For example: pairstream tpu-check mpnet_base --topology v3:2x2 v5e:2x4
     """
 
-    run: Annotated[str | None, tyro.conf.Positional] = None
+    run: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="RUN")]] = None
     """A preset's name, a Python file that defines `config`, or a config.json that a run saved."""
     config: str | None = None
     """The run again, for those who prefer to name it."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from pairstream.arguments import parse
+from pairstream.arguments import Run, parse
 from pairstream.load_run import load_run
 from pairstream.quiet import quiet_libraries
 
@@ -24,7 +24,7 @@ class Arguments:
     For example: pairstream train quickstart --set steps=200 --set optimizer.learning_rate=5e-5 --output runs/longer
     """
 
-    run: tyro.conf.Positional[str]
+    run: Run
     """A preset's name, a Python file that defines `config`, or a config.json that a run saved."""
     set: Settings = ()
     """Change one field of the config; may be repeated."""
