@@ -122,7 +122,7 @@ _PLAIN = (
     ),
     (r"invalid choice (.*) for argument '(--[\w.-]+)'. Expected one of \((.*)\)", _choice),
     (
-        r"Unrecognized options: (\S+)",
+        r"Unrecognized options: ([^\s,]+)",
         lambda word: f"{word!r} is one word too many; a text with spaces stands in quotes",
     ),
 )
