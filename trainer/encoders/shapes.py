@@ -10,7 +10,7 @@ from typing import Any
 
 from trainer.encoders.config import EncoderConfig
 from trainer.encoders.families import read_encoder_config
-from trainer.encoders.fetch import MINILM, MPNET, resolve_encoder
+from trainer.encoders.fetch import IN_A_RUN, MINILM, MPNET, resolve_encoder
 from trainer.encoders.weights import read_config
 
 _MINILM_L6: dict[str, Any] = {
@@ -76,4 +76,4 @@ def shape_of(encoder: str) -> EncoderConfig:
     """
     if encoder in SHAPES and not Path(encoder).is_dir():
         return read_encoder_config(SHAPES[encoder])
-    return read_encoder_config(read_config(resolve_encoder(encoder, weights=False)))
+    return read_encoder_config(read_config(resolve_encoder(encoder, IN_A_RUN, weights=False)))
