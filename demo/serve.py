@@ -98,7 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise OSError(
-            f"{host}:{port} cannot be served from ({error.strerror or error}); choose another --port"
+            f"{host}:{port} cannot be served from ({error.strerror or error}); choose another --port or --host"
         ) from None
 
 

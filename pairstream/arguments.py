@@ -52,7 +52,8 @@ def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Argu
     try:
         changed = _parsed(type(config), flags, "train", default=config, config=(tyro.conf.FlagConversionOff,))
     except UsageError as error:
-        raise UsageError(re.sub(r"^--", "--set ", str(error))) from None
+        said = re.sub(r"^--([\w.-]+)", lambda option: f"--set {option[1].replace('-', '_')}", str(error))
+        raise UsageError(said) from None
     return cast(Arguments, changed)
 
 
@@ -70,6 +71,13 @@ def _parsed(kind: Any, argv: Sequence[str], command: str, **options: Any) -> Any
         if not exit_.code:
             raise
     raise UsageError(f"{in_one_line(drawn.getvalue(), argv, known, example_of(kind))}; {help_}")
+
+
+def at_least(arguments: Any, **least: int) -> None:
+    """Raises UsageError for an option below its least value; None is above all."""
+    for name, value in least.items():
+        if (found := getattr(arguments, name)) is not None and found < value:
+            raise UsageError(f"--{name.replace('_', '-')} is {found}; expected at least {value}")
 
 
 def print_json(document: Any) -> None:

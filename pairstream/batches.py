@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairstream.arguments import Mixture, parse, print_json
+from pairstream.arguments import Mixture, at_least, parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
 
@@ -48,10 +48,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "batches")
-    if arguments.start < 0 or arguments.count < 0 or arguments.hosts < 1 or arguments.show < 0:
-        raise UsageError("--start, --count and --show must be at least 0, --hosts at least 1")
-    if arguments.batch_size is not None and arguments.batch_size < 2:
-        raise UsageError(f"--batch-size is {arguments.batch_size}; expected at least 2")
+    at_least(arguments, start=0, count=0, hosts=1, show=0, batch_size=2)
     quiet_libraries()
     from reader.plan import host_rows, plan_batches
     from reader.stream import SkippedWindows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pairstream.arguments import Encoder, parse
+from pairstream.arguments import Encoder, at_least, parse
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
 from schemas.texts import FIELD, Which, count_texts, read_lines, read_texts
@@ -65,8 +65,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _check(arguments: Arguments) -> None:
-    if arguments.block < 1:
-        raise UsageError(f"--block is {arguments.block}; expected at least 1")
+    at_least(arguments, block=1)
     if arguments.output is None:
         return
     if arguments.output.suffix not in FORMATS:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairstream import evaluate_bias
-from pairstream.arguments import Encoders, parse, print_json
+from pairstream.arguments import Encoders, at_least, parse, print_json
 from pairstream.cli import UsageError
 from pairstream.quiet import progress_bar, quiet_libraries
+from pairstream.wrong_call import example_of
 
 if TYPE_CHECKING:
     from trainer.evaluate.suite import TaskSpec
@@ -70,15 +71,14 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "evaluate")
     asked = arguments.suite or arguments.gender_bias is not None or any(getattr(arguments, kind) for kind in KINDS)
-    if not arguments.encoders or not asked:
-        kinds = " or ".join(f"--{kind}" for kind in (*KINDS, "suite"))
-        raise UsageError(
-            f"expected at least one encoder, and {kinds} with at least one file or folder, or --gender-bias"
-        )
+    if not arguments.encoders:
+        raise UsageError(f"no encoder; those stand before the options: {example_of(Arguments)}")
+    if not asked:
+        kinds = ", ".join(f"--{kind}" for kind in KINDS)
+        raise UsageError(f"nothing to evaluate on; expected {kinds} with files, --suite small or --gender-bias")
     if twice := [name for n, name in enumerate(arguments.encoders) if name in arguments.encoders[:n]]:
         raise UsageError(f"{twice[0]} is there twice; expected different encoders")
-    if arguments.candidates < 2:
-        raise UsageError(f"--candidates is {arguments.candidates}; expected at least 2")
+    at_least(arguments, candidates=2)
     if arguments.occupations is not None and arguments.gender_bias is None:
         raise UsageError(f"--occupations {arguments.occupations} belongs to --gender-bias; expected both")
     quiet_libraries()
@@ -90,6 +90,10 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError("bm25 has no vectors, which all of these tasks need; expected an encoder or tfidf")
     if arguments.plot is not None:
         evaluate_bias.check_plot(arguments.plot, tasks)
+    if arguments.card:
+        from trainer.card import refuse_no_card
+
+        refuse_no_card(arguments.encoders[0])
     outcomes: dict[str, dict[str, Outcome]] = {}
     for name in arguments.encoders:
         outcomes[name] = evaluate(tasks, open_contender(name, progress_bar))

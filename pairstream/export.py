@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> None:
     run, step = arguments.checkpoint, None
     if run.parent.name == CHECKPOINTS_FOLDER and run.name.isdecimal():
         run, step = run.parent.parent, int(run.name)
+    if (run / "modules.json").is_file():
+        raise UsageError(f"{run} is an encoder's folder; expected that of a run, which `pairstream train` made")
     if arguments.best:
         if step is not None:
             raise UsageError(f"{arguments.checkpoint} is one checkpoint; expected the folder of a run with --best")

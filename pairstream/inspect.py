@@ -54,12 +54,12 @@ def _print(found: Sequence[tuple[Manifest | None, Iterator[bytes]]], *, as_json:
     if as_json:
         import orjson
 
-        print_json(
-            [
-                (orjson.loads(manifest.to_bytes()) if manifest else {}) | {"pairs": [_as_json(one) for one in records]}
-                for manifest, records in found
-            ]
-        )
+        heads = [
+            {"folder": manifest.folder, **orjson.loads(manifest.to_bytes())} if manifest else {}
+            for manifest, _ in found
+        ]
+        pairs = [[_as_json(record) for record in records] for _, records in found]
+        print_json([head | {"pairs": shown} for head, shown in zip(heads, pairs, strict=True)])
         return
     for manifest, records in found:
         if manifest:

@@ -15,6 +15,7 @@ from typing import Any
 import configs
 from pairstream.arguments import change_fields
 from pairstream.cli import UsageError
+from pairstream.wrong_call import near_names
 from trainer.config import TrainConfig
 
 
@@ -46,13 +47,31 @@ def _load(run: str) -> TrainConfig:
     else:
         presets = sorted(module.name for module in pkgutil.iter_modules(configs.__path__))
         if run not in presets:
-            raise UsageError(
-                f"{run}: no such run; expected a preset ({', '.join(presets)}), a .py file or a saved config.json"
-            )
+            raise UsageError(_say_unknown(run, presets))
         found = importlib.import_module(f"configs.{run}").config
     if not isinstance(found, TrainConfig):
         raise UsageError(f"{run}: defines no `config` of type trainer.config.TrainConfig")
     return found
+
+
+def _say_unknown(run: str, presets: Sequence[str]) -> str:
+    """No such run, and what was likely meant."""
+    config = Path(run) / "config.json"
+    if Path(run).is_dir():
+        what = "a folder, and no such run; "
+        what += f"the config that a run saved there: {config}; " if (Path(run) / "checkpoints").is_dir() else ""
+    else:
+        near = get_close_matches(run, presets, n=2)
+        what = f"no such run; {f'did you mean {near_names(near)}? ' if near else ''}"
+    return f"{run}: {what}expected a preset ({', '.join(presets)}), a .py file or a saved config.json"
+
+
+def run_folder(config: TrainConfig, output: Path | None) -> Path:
+    """Where a run's files go. Raises UsageError for a name that a file has."""
+    folder = output or Path("runs", config.name)
+    if folder.is_file():
+        raise UsageError(f"--output {folder} is a file; expected the run's folder")
+    return folder
 
 
 def _run_file(path: str) -> Any:
@@ -71,7 +90,11 @@ def _from_json(path: Path) -> TrainConfig:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected a config.json that a run saved")
     try:
-        return TrainConfig.from_json(json.loads(path.read_text()))
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON ({error}); expected a config.json that a run saved") from None
+    try:
+        return TrainConfig.from_json(document)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path}: {error}") from None
 

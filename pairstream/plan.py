@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pairstream.arguments import Mixture, parse, print_json
-from pairstream.cli import UsageError
+from pairstream.arguments import Mixture, at_least, parse, print_json
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,12 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "plan")
+    at_least(arguments, steps=1, batch_size=2)
     from reader.plan import load_manifests
     from schemas.mixture import Mixture
 
     mixture = Mixture.load(arguments.mixture)
     batch_size = mixture.batch.size if arguments.batch_size is None else arguments.batch_size
-    if batch_size < 2 or arguments.steps < 1:
-        raise UsageError(f"batch size {batch_size}, steps {arguments.steps}; expected at least 2 and 1")
     manifests = {} if arguments.data is None else load_manifests(arguments.data, mixture.drawn)
     document = _describe(mixture, manifests, batch_size, arguments.steps)
     if arguments.json:

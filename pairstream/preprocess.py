@@ -100,7 +100,9 @@ def _run(name: str, arguments: Arguments, source: Any, argv: Sequence[str], more
     from pipelines.preprocess import run
 
     if source.needs_input and not arguments.input:
-        raise UsageError(f"{name} needs --input: {source.datasets[0].raw}, from {source.datasets[0].url}")
+        row = source.datasets[0]
+        whence = f", from {row.url}" if row.url else ""
+        raise UsageError(f"{name} needs --input: {row.raw}{whence}; for example: {example_of(name, source)}")
     given = {field.name: getattr(arguments, field.name) for field in fields(Arguments) if field.name != "json"}
     given["inputs"] = given.pop("input")
     job = _job(source=source, command=("pairstream", "preprocess", *argv), **given, **more)

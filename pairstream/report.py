@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairstream.arguments import Folder, parse, print_json
+from pairstream.arguments import Folder, at_least, parse, print_json
 from pairstream.cli import UsageError
+from pairstream.tokenize import load_tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Arguments:
     """The page; by default report.html in the folder."""
     sample: int = 20_000
     """Pairs read of each dataset, evenly from its shards; memory grows with it."""
-    tokenizer: Path | None = None
-    """A tokenizer.json, or an encoder's folder that holds one: counts tokens too."""
+    tokenizer: str | None = None
+    """A tokenizer.json, an encoder folder that holds one, or a base's name: counts tokens too."""
     rejects: Path | None = None
     """Folder that `preprocess --keep-rejects` wrote: shows examples of what was dropped."""
     json: bool = False
@@ -35,8 +36,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "report")
-    if arguments.sample < 1:
-        raise UsageError(f"--sample is {arguments.sample}; expected at least 1")
+    at_least(arguments, sample=1)
     if arguments.json and arguments.output is not None:
         raise UsageError("--json prints the figures and writes no page; expected it without --output")
     from pairstream.report_figures import describe, printable
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     from schemas.manifest import Manifest, find_manifests
 
     folders = find_manifests(arguments.folder)
-    tokenizer = None if arguments.tokenizer is None else _load_tokenizer(arguments.tokenizer)
+    tokenizer = None if arguments.tokenizer is None else load_tokenizer_of(arguments.tokenizer)
     rejects: dict[str, Any] = {}
     if arguments.rejects is not None:
         rejects = read_rejects(arguments.rejects, arguments.sample)
@@ -67,12 +67,6 @@ def main(argv: Sequence[str]) -> None:
     counted = "one dataset" if len(datasets) == 1 else f"{len(datasets):,} datasets"
     print(f"{printable(output)}: {counted}, {sum(found.written for found in datasets):,} pairs")
     print(f"next: open it in a browser, or pairstream verify {shlex.quote(printable(arguments.folder))}")
-
-
-def _load_tokenizer(path: Path) -> Any:
-    from schemas.tokens import load_tokenizer
-
-    return load_tokenizer(path.parent if path.name == "tokenizer.json" else path)
 
 
 def _write(output: Path, content: bytes) -> None:

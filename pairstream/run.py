@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairstream.arguments import Run, parse, print_json
-from pairstream.load_run import load_run
+from pairstream.load_run import load_run, run_folder
 from pairstream.run_page import SUMMARY
 from pairstream.train import Settings
 from schemas.example import decode_pair
@@ -57,7 +57,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "run")
     config = load_run(arguments.run, arguments.set)
-    folder = arguments.output or Path("runs", config.name)
+    folder = run_folder(config, arguments.output)
     stages = Stages(folder, on_stderr=arguments.json)
 
     _make_corpus(config, stages)
@@ -177,7 +177,10 @@ def _make_corpus(config: TrainConfig, stages: Stages) -> None:
 
 
 def _dataset_folders(config: TrainConfig) -> list[Path]:
-    mixture = Mixture.load(config.mixture)
+    try:
+        mixture = Mixture.load(config.mixture)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; --set mixture=PATH says where the run's lies") from None
     return [Path(config.data) / name for name in mixture.drawn]
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairstream.arguments import Encoder, Query, parse, print_json
-from pairstream.cli import UsageError
+from pairstream.arguments import Encoder, Query, at_least, parse, print_json
 from pairstream.quiet import progress_bar, quiet_libraries
 from schemas.texts import FIELD, Text, count_texts, read_texts
 
@@ -39,8 +38,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "search")
-    if arguments.hits < 1 or arguments.limit < 1:
-        raise UsageError("--hits and --limit must be at least 1")
+    at_least(arguments, hits=1, limit=1)
     texts, total = _read_corpus(arguments.corpus, arguments.field, arguments.limit)
     quiet_libraries()
     import numpy as np

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from pairstream.arguments import at_least
 from pairstream.beam_options import parse_with_beam
 from pairstream.cli import UsageError
 from pairstream.quiet import quiet_libraries
@@ -45,8 +46,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     quiet_libraries()
     arguments, beam_options = parse_with_beam(Arguments, argv, "tokenize")
-    if arguments.workers < 1:
-        raise UsageError(f"--workers is {arguments.workers}; expected at least 1")
+    at_least(arguments, workers=1)
     output = arguments.output.rstrip("/") or "/"
     folders = _folders(arguments.path, output)
     from rich.console import Console
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     job = TokenizeJob(
         folders=tuple(folders),
         output=output,
-        tokenizer=_load(arguments.tokenizer).to_str(),
+        tokenizer=load_tokenizer_of(arguments.tokenizer).to_str(),
         prefixes=Prefixes(arguments.anchor_prefix, arguments.positive_prefix),
         overwrite=arguments.overwrite,
         command=("pairstream", "tokenize", *argv),
@@ -87,7 +87,8 @@ def _folders(path: str, output: str) -> list[tuple[str, str]]:
     return folders
 
 
-def _load(name: str) -> Tokenizer:
+def load_tokenizer_of(name: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, of an encoder's folder, or of a base by name."""
     from schemas.tokens import load_tokenizer
     from trainer.encoders.fetch import resolve_encoder
 

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "tpu-check")
     run = arguments.run or arguments.config
     if run is None or (arguments.run and arguments.config):
-        raise UsageError("expected one run, such as: pairstream tpu-check mpnet_base")
+        raise UsageError("expected one run, before the options: pairstream tpu-check mpnet_base --topology v3:2x2")
     config = load_run(run, arguments.set)
     quiet_libraries()
     os.environ.update(_NO_TPU_HERE)

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from pairstream.arguments import Run, parse
-from pairstream.load_run import load_run
+from pairstream.load_run import load_run, run_folder
 from pairstream.quiet import quiet_libraries
 
 Settings = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD=VALUE")]
@@ -39,7 +39,7 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "train")
     config = load_run(arguments.run, arguments.set)
-    folder = arguments.output or Path("runs", config.name)
+    folder = run_folder(config, arguments.output)
     quiet_libraries()
     from pairstream.run_page import write_run_page
     from trainer.compile_cache import keep_compiled

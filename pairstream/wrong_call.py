@@ -128,5 +128,5 @@ _PLAIN = (
 )
 _NOISE = (
     (r" (Argument helptext|Similar arguments).*", ""),
-    (r"^Error parsing [A-Z]\w*: ", ""),
+    (r"^Error parsing [\w.]+: ", ""),
 )

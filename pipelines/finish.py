@@ -39,7 +39,9 @@ def finish(
     if manifests and all(shard.split == REJECTS for shard in shards):
         drops = [drop for m in manifests for stage in m.parts[-1].funnel for drop in stage.drops.items()]
         reasons = ", ".join(f"{reason} {records:,}" for reason, records in drops) or "no record was read"
-        problems = [f"no pair is left to write ({reasons}); check the input and the options"]
+        columns = any(reason.startswith("column_") for reason, _ in drops)
+        check = "the columns' names: --anchor and --positive say them" if columns else "the input and the options"
+        problems = [f"no pair is left to write ({reasons}); check {check}"]
     with move_when_whole(f"{staging}/problems.json", staging) as file:
         file.write(orjson.dumps(problems))
     if not problems:

@@ -129,6 +129,11 @@ class Job(BeamJob):
             raise ValueError(f"--dataset names one dataset, but this source writes {names}")
         if self.dedup not in DEDUP:
             raise ValueError(f"dedup is {self.dedup!r}; expected one of {', '.join(DEDUP)}")
+        in_folders = len(self.source.datasets) > 1 or self.source.always_in_folders
+        if in_folders and self.keep_rejects and self.keep_rejects.rstrip("/") == self.output.rstrip("/"):
+            raise ValueError(
+                f"--keep-rejects and --output are both {self.output}; expected a folder for what is dropped"
+            )
         if self.append and self.overwrite:
             raise ValueError("--append and --overwrite exclude each other: add a part, or replace all")
         for name, least in (("max_per_text", 1), ("passes", 1), ("workers", 1)):

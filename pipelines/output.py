@@ -60,6 +60,8 @@ def locked(root: str) -> Iterator[None]:
         yield
         return
     there = os.path.isdir(root)
+    if os.path.exists(root) and not there:
+        raise NotADirectoryError(f"{root} is a file; expected a folder to write into: choose another --output")
     os.makedirs(root, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY)
     try:
@@ -75,8 +77,10 @@ def locked(root: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite: bool) -> str:
+def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite: bool, can_append: bool = True) -> str:
     """Make the output ready for `targets` and return the job's staging folder below `root`.
+
+    `can_append` says whether the command has --append, for what is said to the user.
 
     Raises FileExistsError for a dataset that is complete, unless it is to be overwritten, and for a
     folder with shards that are not ours to remove; OSError for a root that cannot be written.
@@ -90,8 +94,8 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
         if FileSystems.exists(_manifest_of(folder)):
             if not overwrite:
                 raise FileExistsError(
-                    f"{_manifest_of(folder)} exists: the dataset is complete; --overwrite replaces it, "
-                    "--append adds a part"
+                    f"{_manifest_of(folder)} exists: the dataset is complete; --overwrite replaces it"
+                    f"{', --append adds a part' if can_append else ''}"
                 )
             replaced.add(folder)
     staging = f"{root}/{STAGING_PREFIX}{identity}"

@@ -165,7 +165,7 @@ def run(job: TokenizeJob) -> list[Manifest]:
         identity = identity_of(hashes, job.folders, job.tokenizer, job.prefixes)
         targets = [Target(folder) for _, folder in job.folders]
         replaces = any(FileSystems.exists(FileSystems.join(folder, MANIFEST_NAME)) for _, folder in job.folders)
-        staging = make_room(job.output, targets, identity, overwrite=job.overwrite)
+        staging = make_room(job.output, targets, identity, overwrite=job.overwrite, can_append=False)
         spills = local_folder(staging, identity) if job.is_local else None
         if spills and replaces:  # shards that were finished may be among those just removed
             for done in glob.glob(f"{glob.escape(spills)}/done-*"):

@@ -280,5 +280,9 @@ def load_manifests(data: str | Path, names: Sequence[str]) -> dict[str, Manifest
     missing = [name for name in names if not (Path(data) / name / "manifest.json").is_file()]
     if missing:
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        raise FileNotFoundError(f"{data}: no finished dataset {shown}; make it with `pairstream preprocess`")
+        if (Path(data) / "manifest.json").is_file():
+            mend = f"{data} is itself a dataset: pass the folder above it"
+        else:
+            mend = "make it with `pairstream preprocess`"
+        raise FileNotFoundError(f"{data}: no finished dataset {shown}; {mend}")
     return {name: Manifest.load(Path(data) / name) for name in names}

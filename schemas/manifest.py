@@ -219,7 +219,8 @@ def find_manifests(root: str | Path) -> list[Path]:
     root = Path(root)
     found = [Path(folder) for folder, _, files in os.walk(root) if MANIFEST_NAME in files]
     if not found:
-        raise FileNotFoundError(f"{root}: no manifest here or below; expected what `pairstream preprocess` wrote")
+        why = "" if root.is_dir() else ", for it is a file" if root.exists() else ", for there is no such folder"
+        raise FileNotFoundError(f"{root}: no manifest here or below{why}; expected what `pairstream preprocess` wrote")
     return sorted(found)
 
 

@@ -30,6 +30,8 @@ import orjson
 from schemas.manifest import is_relative_name
 from schemas.weights import WeightRule
 
+EXAMPLE = '[{"name": "reddit", "weight": 1}]'
+"""The least that a mixture can be, for what is said to the user."""
 POLICIES = ("homogeneous", "v1-half", "v2-block", "flax-75-25")
 """Batch policies: `homogeneous` gives every batch `slots` runs of distinct datasets; the others are
 published behaviours, and have no use for `slots` (`reader/policies.py`)."""
@@ -129,12 +131,13 @@ class Mixture:
         """Read a config, gzipped or plain. Raises ValueError naming the entry that is wrong."""
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such mixture; expected a data_config.json")
+            what = "a folder, and no such mixture" if path.is_dir() else "no such mixture"
+            raise FileNotFoundError(f"{path}: {what}; expected a data_config.json, such as {EXAMPLE}")
         data = path.read_bytes()
         try:
             document = orjson.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
         except (orjson.JSONDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"{path}: not JSON ({error}); expected a data_config.json") from None
+            raise ValueError(f"{path}: not JSON ({error}); expected a data_config.json, such as {EXAMPLE}") from None
         try:
             return cls.from_json(document)
         except ValueError as error:
@@ -146,7 +149,10 @@ class Mixture:
         if isinstance(document, list):
             document = {"datasets": document}
         if not isinstance(document, dict) or not isinstance(document.get("datasets"), list):
-            raise ValueError("expected a list of datasets or an object with the key 'datasets'")
+            what = _recognised(document) if isinstance(document, dict) else ""
+            raise ValueError(
+                f"{what}expected a list of datasets, such as {EXAMPLE}, or an object with the key 'datasets'"
+            )
         _refuse_unknown(document, {"datasets", "seed", "batch", "weights", "max_epochs"}, "the mixture")
         batch = document.get("batch", {})
         if not isinstance(batch, dict):
@@ -163,6 +169,13 @@ class Mixture:
             raise ValueError("no dataset has a weight above 0")
         segments = _segments(document["weights"], [entry.name for entry in entries]) if weighed else ()
         return cls(entries, seed, BatchPolicy(**batch), segments)
+
+
+def _recognised(document: dict[str, Any]) -> str:
+    """What a file of ours is that is no mixture."""
+    if isinstance(document.get("mixture"), str):
+        return f"this is a run's config, whose mixture is {document['mixture']}; "
+    return "this is a dataset's manifest; " if "parts" in document and "content_hash" in document else ""
 
 
 def _entry(number: int, document: Any, weighed: bool, limit: float | None) -> MixtureEntry:

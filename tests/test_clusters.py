@@ -172,9 +172,8 @@ def graph_of(job: Job, folder: Path) -> beam_runner_api_pb2.Pipeline:
 
 @pytest.mark.parametrize("source", [Reddit(), Docstrings()], ids=lambda source: type(source).__name__)
 def test_all_that_the_graph_for_dataflow_refers_to_is_on_its_workers(source, tmp_path):
-    job = Job(
-        source, ("gs://bucket/RC",), str(tmp_path), dedup="near", keep_rejects=str(tmp_path), beam_options=DATAFLOW
-    )
+    aside = str(tmp_path / "aside")
+    job = Job(source, ("gs://bucket/RC",), str(tmp_path), dedup="near", keep_rejects=aside, beam_options=DATAFLOW)
     assert not job.is_local
     pickles = list(pickles_of(graph_of(job, tmp_path)))
     named = set().union(*map(packages_named_in, pickles))

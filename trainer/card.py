@@ -249,6 +249,12 @@ def _shares(mixture: Mixture, lines: dict[str, int], step: int) -> dict[str, flo
     return shares
 
 
+def refuse_no_card(folder: str | Path) -> None:
+    """Raises FileNotFoundError for a folder without a card, before anything is computed for one."""
+    if not (Path(folder) / CARD).is_file():
+        raise FileNotFoundError(f"{folder}: no {CARD} for scores; expected an encoder that `pairstream export` wrote")
+
+
 def put_scores(folder: str | Path, scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
     """Put `{contender: {dataset: {measure: value}}}` into the card, in place of what stood there.
 

@@ -236,6 +236,8 @@ class TrainConfig:
     """Held-out pairs of each dataset on which the run is evaluated."""
 
     def __post_init__(self) -> None:
+        if not self.name or self.name != self.name.strip("./ "):
+            raise ValueError(f"name is {self.name!r}; expected a plain name: the run's folder is runs/NAME")
         for name, value, least in (
             ("negatives", self.negatives, 0),
             ("batch_size", self.batch_size, 2),
@@ -288,6 +290,8 @@ class TrainConfig:
     @classmethod
     def from_json(cls, document: dict) -> TrainConfig:
         """Raises ValueError naming a field that is unknown or missing."""
+        if not isinstance(document, dict):
+            raise ValueError(f"run: a JSON {type(document).__name__}; expected an object, as a run's config.json holds")
         document = dict(document)
         groups = {
             "pack": PackConfig,
@@ -311,6 +315,10 @@ def _fields(kind, document: dict, where: str):
     known = {item.name for item in dataclasses.fields(kind)}
     if unknown := sorted(set(document) - known):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}; known fields: {', '.join(sorted(known))}")
+    none = dataclasses.MISSING
+    needed = {item.name for item in dataclasses.fields(kind) if none is item.default is item.default_factory}
+    if missing := sorted(needed - set(document)):
+        raise ValueError(f"{where}: no field {', '.join(missing)}; expected what a run saves as its config.json")
     try:
         return kind(**document)
     except TypeError as error:

@@ -119,6 +119,8 @@ def mine(
         raise ValueError(f"{parent.folder} holds token ids; expected texts: use the dataset it was made from")
     if parent.folder and output.resolve() == Path(parent.folder).resolve():
         raise ValueError(f"{output} is the dataset that is mined; choose another folder for the result")
+    if output.is_file():
+        raise NotADirectoryError(f"{output} is a file; expected a folder for the dataset: choose another --output")
     _make_room(output, overwrite)
     work = output / WORK_FOLDER
     work.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from schemas.dataset_card import dataset_card
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.shards import fingerprints_name, index_name
+from trainer.encoders.fetch import refuse_other_folder
 
 CARD = "README.md"
 
@@ -44,6 +45,7 @@ def plan_upload(folder: str | Path) -> Upload:
     elif (folder / "modules.json").is_file() and (folder / "config.json").is_file():
         files, kind = _encoder_files(folder), "model"
     else:
+        refuse_other_folder(folder)
         raise ValueError(
             f"{folder} is neither an encoder folder (modules.json, config.json) nor a dataset ({MANIFEST_NAME}); "
             "expected what `pairstream export` or `pairstream preprocess` wrote"

@@ -145,8 +145,8 @@ def test_damage_is_named_or_on_request_counted(data: Path, tmp_path: Path, capsy
     ("argv", "said"),
     [
         (["--hosts", "5"], "batch size 24 does not divide over 5 hosts; the nearest that does: 25"),
-        (["--hosts", "0"], "--hosts at least 1"),
-        (["--start", "-1"], "must be at least 0"),
+        (["--hosts", "0"], "--hosts is 0; expected at least 1"),
+        (["--start", "-1"], "--start is -1; expected at least 0"),
         (["--batch-size", "1"], "--batch-size is 1"),
     ],
 )

@@ -152,4 +152,4 @@ def test_a_mixture_that_cannot_be_planned_says_why(
 
 def test_no_steps_are_a_wrong_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, error = fail(capsys, write_mixture(tmp_path), "--steps", "0")
-    assert status == 2 and "expected at least 2 and 1" in error
+    assert status == 2 and "--steps is 0; expected at least 1" in error

@@ -91,7 +91,7 @@ def resolve_encoder(name: str, otherwise: str = OTHERWISE, *, weights: bool = Tr
     """
     path = Path(name)
     if path.is_dir():
-        _refuse_other_folder(path)
+        refuse_other_folder(path)
         return path
     try:
         return _fetch(name, weights)
@@ -99,8 +99,8 @@ def resolve_encoder(name: str, otherwise: str = OTHERWISE, *, weights: bool = Tr
         raise type(error)(f"{error}; {otherwise}") from None
 
 
-def _refuse_other_folder(folder: Path) -> None:
-    """A run's folder holds a config.json too, and a dataset's is as easily named."""
+def refuse_other_folder(folder: Path) -> None:
+    """Raises ValueError for the folder of a run, which holds a config.json too, or of a dataset."""
     if (folder / "checkpoints").is_dir():
         encoder = folder / "encoder"
         what = f"pass {encoder}" if encoder.is_dir() else f"make its encoder: pairstream export {folder} {encoder}"
