@@ -22,18 +22,13 @@ from pairstream.arguments import Run, parse, print_json
 from pairstream.load_run import load_run, run_folder
 from pairstream.run_page import SUMMARY
 from pairstream.train import Settings
-from schemas.example import decode_pair
-from schemas.manifest import Manifest
-from schemas.mixture import Mixture
-from schemas.pair import text_fingerprint
-from schemas.shards import read_shard
-from trainer.card import put_scores
 from trainer.encoders.digest import encoder_digest
 from trainer.encoders.fetch import IN_A_RUN, resolve_encoder
 
 WEIGHTS = "model.safetensors"
 
 if TYPE_CHECKING:
+    from schemas.manifest import Manifest
     from trainer.config import TrainConfig
 
 
@@ -56,6 +51,8 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     arguments = parse(Arguments, argv, "run")
+    from schemas.manifest import Manifest
+
     config = load_run(arguments.run, arguments.set)
     folder = run_folder(config, arguments.output)
     stages = Stages(folder, on_stderr=arguments.json)
@@ -81,6 +78,8 @@ def main(argv: Sequence[str]) -> None:
     trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, encoder_digest(encoder)])
     scores = {"base": before.get(config.encoder), "trained": trained[str(encoder)], "bm25": before["bm25"]}
     scores = {name: of_one for name, of_one in scores.items() if of_one is not None}
+    from trainer.card import put_scores  # it brings JAX, which the stages load for themselves
+
     titles = {"trained": "this encoder", "base": config.encoder, "bm25": "BM25"}
     put_scores(encoder, {title: scores[name] for name, title in titles.items() if name in scores})
 
@@ -177,6 +176,8 @@ def _make_corpus(config: TrainConfig, stages: Stages) -> None:
 
 
 def _dataset_folders(config: TrainConfig) -> list[Path]:
+    from schemas.mixture import Mixture
+
     try:
         mixture = Mixture.load(config.mixture)
     except FileNotFoundError as error:
@@ -186,6 +187,9 @@ def _dataset_folders(config: TrainConfig) -> list[Path]:
 
 def overlap(manifests: Sequence[Manifest]) -> dict[str, int]:
     """For each dataset, its train pairs with a text that stands, normalised, in any test split."""
+    from schemas.example import decode_pair
+    from schemas.pair import text_fingerprint
+    from schemas.shards import read_shard
 
     def texts(manifest: Manifest, split: str) -> Any:
         for path, _ in manifest.shards(split):

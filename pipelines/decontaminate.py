@@ -32,8 +32,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import xxhash
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
 from pipelines.eval_sets import find_eval_sets
@@ -347,6 +345,9 @@ class EvalTexts:
 
     def save(self, path: str) -> None:
         """Write a .npz that `load` reads; nothing in it is pickled."""
+        from apache_beam.io.filesystem import CompressionTypes
+        from apache_beam.io.filesystems import FileSystems
+
         with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             header = np.frombuffer(self._header(), np.uint8)
             digest = np.frombuffer(self.content_hash.encode(), np.uint8)

@@ -16,8 +16,6 @@ from fnmatch import fnmatch
 from typing import IO, Any, NamedTuple
 
 import zstandard
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 CHUNK_BYTES = 1 << 16  # compressed bytes at a time: what one chunk expands to stays small
 BLOCK_BYTES = 1 << 20
@@ -73,6 +71,8 @@ def match_files(globs: tuple[str, ...]) -> list[InputFile]:
 
 
 def _match(glob: str) -> list[InputFile]:
+    from apache_beam.io.filesystems import FileSystems  # seconds, which help and the catalogue do without
+
     try:
         if glob.startswith(HUB):
             found = _hub().glob(glob, detail=True)
@@ -83,7 +83,7 @@ def _match(glob: str) -> list[InputFile]:
         return [InputFile(item.path, item.size_in_bytes) for item in matched]
     except FileNotFoundError:
         raise
-    except (BeamIOError, OSError, NotImplementedError, ValueError) as error:
+    except (OSError, NotImplementedError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(f"cannot look for {glob} ({reason}); check the path and the network") from None
 
@@ -99,6 +99,9 @@ def open_raw(path: str) -> IO[bytes]:
     """The file's own bytes, compressed or not."""
     if path.startswith(HUB):
         return _hub().open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)  # type: ignore[return-value]
 
 
@@ -109,7 +112,7 @@ def open_plain(path: str) -> IO[bytes]:
     """
     try:
         return _plain(path, open_raw(path))
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error})") from None
 
 
@@ -220,7 +223,7 @@ def read_lines(path: str, stripe: int = 0, stripes: int = 1) -> Iterator[list[by
     try:
         with open_raw(path) as file:
             yield from _split_lines(path, _decompress(path, file), stripe, stripes)
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error})") from None
 
 

@@ -129,8 +129,8 @@ class Job(BeamJob):
             raise ValueError(f"--dataset names one dataset, but this source writes {names}")
         if self.dedup not in DEDUP:
             raise ValueError(f"dedup is {self.dedup!r}; expected one of {', '.join(DEDUP)}")
-        in_folders = len(self.source.datasets) > 1 or self.source.always_in_folders
-        if in_folders and self.keep_rejects and self.keep_rejects.rstrip("/") == self.output.rstrip("/"):
+        in_one = self.keep_rejects is not None and self.keep_rejects.rstrip("/") == self.output.rstrip("/")
+        if in_one and (self.source.always_in_folders or len(self.source.datasets) > 1):
             raise ValueError(
                 f"--keep-rejects and --output are both {self.output}; expected a folder for what is dropped"
             )

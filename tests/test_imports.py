@@ -79,6 +79,7 @@ def modules_loaded_by(statement: str) -> set[str]:
             {"tensorflow", "apache_beam"},
         ),
         ("import pipelines.preprocess, pipelines.catalog", {"jax", "tensorflow"}),
+        ("import pipelines.catalog, pipelines.filters, pipelines.decontaminate", {"apache_beam"}),
         ("import demo.app, demo.serve", {"tensorflow", "apache_beam"}),
     ],
 )

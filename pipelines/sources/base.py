@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipelines.files import InputFile, match_files
 from pipelines.filters import CLEAN, Filter, empty_text, same_text
 from pipelines.funnel import Outcome
-from pipelines.shuffle import Cap
+
+if TYPE_CHECKING:
+    from pipelines.shuffle import Cap
 
 
 class DatasetInfo(NamedTuple):

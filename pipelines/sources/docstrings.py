@@ -22,8 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from apache_beam.io.filesystem import BeamIOError
-
 from pipelines.files import InputFile, open_raw
 from pipelines.filters import Filter, LengthRule, same_text
 from pipelines.funnel import BadFile, Drop, Read
@@ -132,7 +130,7 @@ def read_docstrings(located: str, code: str, body: str) -> Iterator[Pair | Read 
     try:
         with open_raw(path) as file:
             functions = list(documented_functions(file.read()))
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         yield BadFile(f"{path}: cannot be read ({error})")
         return
     except (SyntaxError, ValueError, RecursionError, MemoryError, LookupError):  # MemoryError: the parser's stack

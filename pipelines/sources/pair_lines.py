@@ -12,9 +12,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
 from pipelines.files import InputFile
 from pipelines.funnel import BadFile, Drop, Read
 from pipelines.sources.base import ConfiguredSource, DatasetInfo, Stage
@@ -93,10 +90,14 @@ class MixtureFolder(ConfiguredSource):
         """The datasets whose file is there; all of them as long as missing ones are not allowed."""
         names = [entry.name for entry in self.mixture.datasets]
         if self.settings.allow_missing:
+            from apache_beam.io.filesystems import FileSystems
+
             names = [name for name in names if FileSystems.exists(self._path(name))]
         return tuple(self._info(name) for name in names)
 
     def _path(self, name: str) -> str:
+        from apache_beam.io.filesystems import FileSystems
+
         return FileSystems.join(self.folder, name + ENDING)
 
     def _info(self, name: str) -> DatasetInfo:
@@ -118,9 +119,11 @@ class MixtureFolder(ConfiguredSource):
         return [InputFile(f"{name}\0{file.path}", file.bytes) for name, file in there.items()]
 
     def _find(self, name: str) -> InputFile | None:
+        from apache_beam.io.filesystems import FileSystems
+
         try:
             found = FileSystems.match([self._path(name)])[0].metadata_list
-        except BeamIOError as error:
+        except OSError as error:
             raise FileNotFoundError(f"cannot look into {self.folder}: {error}") from None
         return InputFile(found[0].path, found[0].size_in_bytes) if found else None
 

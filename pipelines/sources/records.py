@@ -17,7 +17,6 @@ from typing import IO, Any, NamedTuple
 
 import ijson
 import orjson
-from apache_beam.io.filesystem import BeamIOError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
@@ -38,7 +37,7 @@ csv.field_size_limit(1 << 24)  # a field of an export may be a whole page; a los
 
 
 _MARK = b"\xef\xbb\xbf"
-_DAMAGE = (OSError, BeamIOError, EOFError, csv.Error, ParseError, DefusedXmlException, ijson.JSONError)
+_DAMAGE = (OSError, EOFError, csv.Error, ParseError, DefusedXmlException, ijson.JSONError)
 _DAMAGE += (UnicodeDecodeError,)  # of readers that decode a document as a whole
 """What readers raise when a file is not what it should be."""
 

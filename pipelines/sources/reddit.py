@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 import orjson
@@ -21,9 +21,11 @@ import orjson
 from pipelines.files import InputFile, UnreadableFileError, match_files, read_lines
 from pipelines.filters import NameRule, is_bot, load_names
 from pipelines.funnel import BadFile, Drop, KeyedBlock, Origin, Outcome, Read
-from pipelines.shuffle import Cap
 from pipelines.sources.base import DatasetInfo, Source, Stage
 from schemas.pair import Pair
+
+if TYPE_CHECKING:
+    from pipelines.shuffle import Cap
 
 DELETED = ("[deleted]", "[removed]")
 PARENTS = "parents\0"
@@ -145,6 +147,8 @@ class Reddit(Source):
         )
 
     def caps(self, datasets: tuple[DatasetInfo, ...]) -> dict[int, Cap]:
+        from pipelines.shuffle import Cap
+
         return {1: Cap(self.max_thread_comments, _age, partial(_too_many, datasets[0].name))}
 
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import pyarrow
 import pyarrow.parquet
-from apache_beam.io.filesystem import BeamIOError
 
 from pipelines.files import UnreadableFileError, open_members, open_raw
 from pipelines.sources.base import DatasetInfo
@@ -83,7 +82,7 @@ def in_blocks(path: str, rows: Iterator[Any]) -> Iterator[list[Any]]:
     except UnreadableFileError:
         yield block
         raise
-    except (OSError, BeamIOError, EOFError) as error:
+    except (OSError, EOFError) as error:
         yield block
         raise UnreadableFileError(f"{path}: cannot be read to its end ({error}); fetch it again") from None
     yield block

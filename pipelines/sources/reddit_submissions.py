@@ -8,8 +8,6 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
-
 from pipelines.files import InputFile, UnreadableFileError, open_members
 from pipelines.funnel import BadFile, Drop, Keyed, Read
 from pipelines.sources.base import ConfiguredSource, DatasetInfo, Source, Stage
@@ -133,7 +131,7 @@ def read_dump(path: str, dataset: str) -> Iterator[Keyed | Read | Drop | BadFile
                     yield Keyed(*parsed)
     except UnreadableFileError as error:
         yield BadFile(str(error))
-    except (OSError, BeamIOError, EOFError) as error:
+    except (OSError, EOFError) as error:
         yield BadFile(f"{path}: cannot be read to its end ({error}); fetch it again")
 
 

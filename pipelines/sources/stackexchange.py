@@ -14,8 +14,6 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError
 
@@ -122,6 +120,8 @@ class StackExchange(RowSource):
 
 def _with_links_beside(files: list[InputFile]) -> list[InputFile]:
     """The files, and the PostLinks.xml that lies beside each Posts.xml."""
+    from apache_beam.io.filesystems import FileSystems
+
     paths = {file.path for file in files}
     for path in sorted(paths):
         links = re.sub(r"Posts(?=\.xml[^/]*$|\.7z$)", "PostLinks", path)
@@ -169,7 +169,7 @@ def read_posts(path: str, row: StackExchange, dataset: str) -> Iterator[Keyed | 
             yield BadFile(f"{path}: no Posts.xml in it; expected {row.info.raw}")
     except UnreadableFileError as error:
         yield BadFile(str(error))
-    except (OSError, BeamIOError, EOFError, ParseError, DefusedXmlException) as error:
+    except (OSError, EOFError, ParseError, DefusedXmlException) as error:
         yield BadFile(f"{where}: not {row.info.raw} to its end ({error}); fetch it again")
 
 

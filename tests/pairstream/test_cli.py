@@ -57,6 +57,21 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert f"pairstream {command}" in capsys.readouterr().out
 
 
+def test_no_help_imports_what_takes_seconds() -> None:
+    calls = [[name, "--help"] for name in COMMANDS] + [["preprocess", "reddit", "--help"], ["sources", "--json"]]
+    code = f"""
+import contextlib, io, sys
+from pairstream.cli import main
+for call in {calls}:
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())), contextlib.suppress(SystemExit):
+        main(call)
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"apache_beam", "jax", "flax", "tensorflow", "torch", "pandas", "sklearn", "scipy", "tensorboardX"}
+    assert not heavy & set(done.stdout.split())
+
+
 def test_the_help_appears_at_once() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pairstream", "--help"], capture_output=True, text=True, check=True
