@@ -1,18 +1,7 @@
 """all-MiniLM-L12-v2: twice the layers; the steps and batch of minilm_l6, taken to be the same."""
 
-from trainer.config import OptimizerConfig, PackConfig, TrainConfig
+from dataclasses import replace
 
-config = TrainConfig(
-    name="minilm_l12",
-    encoder="microsoft/MiniLM-L12-H384-uncased",
-    pooling="mean",
-    mixture="data_config.json",  # the original's list of 290 files, which the user has: --set mixture=PATH
-    data="data",
-    negatives=1,
-    batch_size=1024,  # 128 pairs on each of 8 cores
-    steps=100_000,
-    compute_dtype="bfloat16",
-    # As many rows as texts: no pair is ever shortened, and the memory is the original's.
-    pack=PackConfig(pairs=64, rows=128, tokens=128),
-    optimizer=OptimizerConfig(learning_rate=2e-5, warmup_steps=500, schedule_steps=1_000_000),
-)
+from configs.minilm_l6 import config as minilm_l6
+
+config = replace(minilm_l6, name="minilm_l12", encoder="microsoft/MiniLM-L12-H384-uncased")

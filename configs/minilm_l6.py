@@ -1,4 +1,7 @@
-"""all-MiniLM-L6-v2: the original's run on a TPU v3-8, 100,000 steps of a schedule of a million."""
+"""all-MiniLM-L6-v2: the original's run on a TPU v3-8, 100,000 steps of a schedule of a million.
+
+The other runs of the original say in their files only what differs from this one.
+"""
 
 from trainer.config import OptimizerConfig, PackConfig, TrainConfig
 
@@ -9,7 +12,7 @@ config = TrainConfig(
     mixture="data_config.json",  # the original's list of 290 files, which the user has: --set mixture=PATH
     data="data",
     negatives=1,
-    batch_size=1024,  # 128 pairs on each of 8 cores
+    batch_size=1024,  # pairs: 128 on each of 8 cores
     steps=100_000,
     compute_dtype="bfloat16",
     # As many rows as texts: no pair is ever shortened, and the memory is the original's.

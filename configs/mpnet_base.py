@@ -1,18 +1,7 @@
-"""all-mpnet-base-v2: the original's run on a TPU v3-8, 100,000 steps of a schedule of a million."""
+"""all-mpnet-base-v2: the original's run on a TPU v3-8, as minilm_l6 but for the base."""
 
-from trainer.config import OptimizerConfig, PackConfig, TrainConfig
+from dataclasses import replace
 
-config = TrainConfig(
-    name="mpnet_base",
-    encoder="microsoft/mpnet-base",
-    pooling="mean",
-    mixture="data_config.json",  # the original's list of 290 files, which the user has: --set mixture=PATH
-    data="data",
-    negatives=1,
-    batch_size=1024,  # 128 pairs on each of 8 cores
-    steps=100_000,
-    compute_dtype="bfloat16",
-    # As many rows as texts: no pair is ever shortened, and the memory is the original's.
-    pack=PackConfig(pairs=64, rows=128, tokens=128),
-    optimizer=OptimizerConfig(learning_rate=2e-5, warmup_steps=500, schedule_steps=1_000_000),
-)
+from configs.minilm_l6 import config as minilm_l6
+
+config = replace(minilm_l6, name="mpnet_base", encoder="microsoft/mpnet-base")
