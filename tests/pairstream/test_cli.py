@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import os
 import subprocess
@@ -142,6 +143,42 @@ def test_preprocess_prints_the_funnel_and_refuses_to_overwrite(
     status, _, err = call(capsys, *argv)
     assert status == 1 and "--overwrite" in err
     assert call(capsys, *argv, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "sources reddit",
+        "preprocess reddit --input DUMP --output OUT --test-fraction 0",
+        "inspect CORPUS -n 1",
+        "report CORPUS",
+        "verify CORPUS",
+        "plan MIXTURE --data DATA --batch-size 2 --steps 1",
+        "batches MIXTURE --data DATA --batch-size 2 --show 1",
+        "evaluate tfidf bm25 --retrieval HELD_OUT",
+        "push me/reddit CORPUS --dry-run",
+    ],
+)
+def test_json_is_all_that_stands_on_stdout(call: str, dump: Path, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "mixture.json").write_text('[{"name": "reddit", "weight": 1}]')
+    if "HELD_OUT" in call:
+        held_out = ["--output", str(tmp_path / "held"), "--test-fraction", "0.999"]
+        assert main(["preprocess", "reddit", "--input", str(dump), *held_out]) == 0
+    places = {"DUMP": dump, "CORPUS": corpus, "DATA": corpus.parent, "MIXTURE": tmp_path / "mixture.json"}
+    places |= {"OUT": tmp_path / "made", "HELD_OUT": tmp_path / "held"}
+    argv = [str(places.get(word, word)) for word in call.split()]
+    done = subprocess.run(
+        [sys.executable, "-m", "pairstream", *argv, "--json"], capture_output=True, check=False, text=True
+    )
+    assert (done.returncode, type(json.loads(done.stdout))) in [(0, list), (0, dict)]
+    assert all(line.startswith("note: ") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_prints_a_table_or_figures_has_json(command: str) -> None:
+    source = Path(importlib.import_module(f"pairstream.{command.replace('-', '_')}").__file__ or "").read_text()
+    if "Table(" in source or "print_scores(" in source:
+        assert "json: bool = False" in source
 
 
 def test_every_bad_input_is_named_and_nothing_is_left(

@@ -53,6 +53,9 @@ def test_a_second_call_runs_no_stage_again(
     before = json.loads((folder / "metrics.json").read_text())
     assert main(["run", str(path), "--output", str(folder)]) == 0
     assert capfd.readouterr().out.count("done before") == 4
+    assert main(["run", str(path), "--output", str(folder), "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == before and err.count("done before") == 4
     assert json.loads((folder / "metrics.json").read_text()) == before
 
 
