@@ -51,7 +51,6 @@ def main(argv: Sequence[str]) -> None:
     at_least(arguments, start=0, count=0, hosts=1, show=0, batch_size=2)
     quiet_libraries()
     from reader.plan import host_rows, plan_batches
-    from reader.stream import SkippedWindows
     from schemas.mixture import Mixture
 
     plan = plan_batches(
@@ -61,6 +60,8 @@ def main(argv: Sequence[str]) -> None:
         hosts = [host_rows(plan.batch_size, arguments.hosts, host) for host in range(arguments.hosts)]
     except ValueError as error:
         raise UsageError(str(error)) from None
+    from reader.stream import SkippedWindows  # TensorFlow comes last: what is wrong is said at once
+
     skipped = SkippedWindows() if arguments.skip_bad_windows else None
     document = list(_describe(plan, arguments, hosts, skipped))
     if skipped is not None and skipped.records:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from reader.permutation import permutation_key, permute_each
 from reader.segments import SegmentedSchedule, make_segments
-from schemas.manifest import Manifest
+from schemas.manifest import Manifest, find_manifests
 from schemas.mixture import Mixture
 from schemas.pair import TRAIN
 
@@ -275,6 +275,15 @@ def host_rows(batch_size: int, hosts: int, host: int) -> range:
     return range(host * share, (host + 1) * share)
 
 
+def _below(data: Path, name: str) -> str:
+    """Where a dataset of that name lies deeper, as a mixture would call it; or nothing."""
+    try:
+        found = [folder.relative_to(data).as_posix() for folder in find_manifests(data)]
+    except FileNotFoundError:
+        return ""
+    return next((place for place in found if place.endswith(f"/{name}")), "")
+
+
 def load_manifests(data: str | Path, names: Sequence[str]) -> dict[str, Manifest]:
     """The manifests of the named datasets below `data`; every missing one is named at once."""
     missing = [name for name in names if not (Path(data) / name / "manifest.json").is_file()]
@@ -282,6 +291,8 @@ def load_manifests(data: str | Path, names: Sequence[str]) -> dict[str, Manifest
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         if (Path(data) / "manifest.json").is_file():
             mend = f"{data} is itself a dataset: pass the folder above it"
+        elif deeper := _below(Path(data), missing[0]):
+            mend = f"there is {deeper}: name it so in the mixture"
         else:
             mend = "make it with `pairstream preprocess`"
         raise FileNotFoundError(f"{data}: no finished dataset {shown}; {mend}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -15,6 +16,38 @@ def test_every_command_is_in_the_readme() -> None:
     for command in COMMANDS:
         if command != "run":  # `make train` is its name there
             assert re.search(rf"pairstream {command}\b", README), command
+
+
+def calls_of_the_pages() -> list[tuple[str, str, str]]:
+    """(page, command, the rest of the call) of each call in a block of code."""
+    found = []
+    for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for call in re.findall(r"\bpairstream (.*)", block.replace("\\\n", " ")):
+                command, _, rest = call.split("   #")[0].split("|")[0].partition(" ")
+                if command in COMMANDS:
+                    found.append((page.name, command, rest))
+    return found
+
+
+def test_the_pages_call_commands_by_options_that_they_have() -> None:
+    from pairstream.preprocess import FolderArguments
+    from pairstream.wrong_call import options_of
+    from pipelines.catalog import SOURCES
+    from pipelines.decontaminate import EvalOptions
+    from pipelines.filters import FilterOptions
+
+    calls = calls_of_the_pages()
+    assert len(calls) > 30
+    for page, command, rest in calls:
+        if command == "preprocess":
+            source = SOURCES.get(rest.split()[0])
+            kinds = [FolderArguments, FilterOptions, EvalOptions] + ([type(source.options)] if source else [])
+            known = {name for kind in kinds for name in options_of(kind)} | {"--runner"}
+        else:
+            known = set(options_of(importlib.import_module(f"pairstream.{command.replace('-', '_')}").Arguments))
+        named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest))
+        assert named <= known, f"{page}: {command} {rest}"
 
 
 def test_every_command_has_a_module() -> None:

@@ -189,6 +189,15 @@ def test_all_missing_datasets_are_named_at_once(data, mix):
         plan_batches(mix({"a": 1, "x": 1, "y/z": 1}), data)
 
 
+def test_a_dataset_that_lies_elsewhere_is_shown_where(data, mix, listed_dataset):
+    (data / "deeper" / "x").mkdir(parents=True)
+    (data / "deeper/x/manifest.json").write_bytes(listed_dataset("x", [16]).to_bytes())
+    with pytest.raises(FileNotFoundError, match="there is deeper/x: name it so in the mixture"):
+        plan_batches(mix({"x": 1}), data)
+    with pytest.raises(FileNotFoundError, match="is itself a dataset: pass the folder above it"):
+        plan_batches(mix({"x": 1}), data / "deeper/x")
+
+
 def test_many_missing_datasets_are_counted(data, mix):
     with pytest.raises(FileNotFoundError, match="m9 and 5 more"):
         plan_batches(mix({f"m{n}": 1 for n in range(15)}), data)
