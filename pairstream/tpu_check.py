@@ -103,7 +103,8 @@ def describe(report: StepReport) -> str:
     verdict = "fits" if report.fits else f"does not fit: {report.reason}"
     time = "no estimate" if report.seconds is None else f"{report.seconds:.3f} s a step (estimate)"
     work = "" if report.flops is None else f" · {report.flops / 1e12:.2f} TFLOP a device"
-    collectives = ", ".join(f"{count} {name}" for name, count in (report.collectives or {}).items()) or "none"
+    counts = ", ".join(f"{count} {name}" for name, count in (report.collectives or {}).items()) or "none"
+    collectives = "not told: this JAX cannot read the compiler's program" if report.collectives is None else counts
     return (
         f"{head}\n  {verdict}: {report.temporaries_gib:.2f} GiB temporaries + {report.arguments_gib:.2f} GiB arguments "
         f"of {report.memory_gib:g} GiB\n  {time}{work}\n  collectives: {collectives}\n"

@@ -55,7 +55,7 @@ class StepReport:
     seconds: float | None
     """Time of a step by the compiler's estimate; None where it gives none."""
     collectives: dict[str, int] | None
-    """How often each appears in the compiled program."""
+    """How often each appears in the compiled program; None where this JAX cannot read the compiler's program."""
     compile_seconds: float
 
 
@@ -113,7 +113,7 @@ def check_step(config: TrainConfig, topology: str) -> StepReport:
         temporaries_gib=temporaries,
         flops=cost.get("flops"),
         seconds=cost.get("optimal_seconds") if cost.get("optimal_seconds", 0) > 0 else None,
-        collectives=count_collectives(compiled.as_text()),
+        collectives=collectives_of(compiled),
         compile_seconds=took,
     )
 
@@ -138,6 +138,18 @@ def largest_batch(config: TrainConfig, topology: str, check: Callable[[TrainConf
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low * unit
+
+
+def collectives_of(compiled: Any) -> dict[str, int] | None:
+    """As `count_collectives`, of a compiled step; None where its program cannot be read.
+
+    The program comes back in the compiler's own format, of which a libtpu newer than JAX may use forms that JAX
+    does not know (seen on v5p and v6e); memory and time do not depend on it.
+    """
+    try:
+        return count_collectives(compiled.as_text())
+    except jax.errors.JaxRuntimeError:
+        return None
 
 
 def count_collectives(program: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ from pairstream.cli import main
 from pairstream.tpu_check import _NO_TPU_HERE
 from trainer import tpu_check
 from trainer.config import PackConfig, TrainConfig
-from trainer.tpu_check import StepReport, check_step, count_collectives, largest_batch
+from trainer.tpu_check import StepReport, check_step, collectives_of, count_collectives, largest_batch
 
 ROOT = Path(__file__).parents[2]
 RUN = TrainConfig(name="t", encoder="e", mixture="m", data="d", batch_size=64, pack=PackConfig(pairs=8, rows=4))
@@ -31,6 +31,14 @@ def test_collectives_are_counted_once_each_started_or_not() -> None:
       %e = f32[8] fusion(%all-reduce.3)
     """
     assert count_collectives(program) == {"all-gather": 1, "all-reduce": 2}
+
+
+def test_a_program_that_cannot_be_read_costs_the_collectives_alone() -> None:
+    class Compiled:
+        def as_text(self) -> str:
+            raise jax.errors.JaxRuntimeError("INTERNAL: RET_CHECK failure: async-update instruction")
+
+    assert collectives_of(Compiled()) is None
 
 
 @pytest.mark.parametrize("most", [64, 192, 1000, 5000])
