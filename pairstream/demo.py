@@ -26,11 +26,11 @@ class Arguments:
     encoders: Encoders = ()
     """Encoder folders or Hub ids; the first is the default."""
     corpus: Path | None = None
-    """What is searched: a folder of datasets, JSON lines, Parquet, or a file with a text a line."""
+    """What is searched: a folder of datasets, JSON lines, Parquet, CSV, TSV, or a file with a text a line."""
     texts: int = 10_000
     """Texts searched, of each dataset alike, held-out ones first. Encoded once, some hundred a second on two cores."""
     field: str = "text"
-    """The field of JSON lines, or the column of Parquet, that holds the text."""
+    """The field of JSON lines, or the column of Parquet, CSV or TSV, that holds the text."""
     mixture: tuple[Path, ...] = ()
     """Mixtures (data_config.json) that the page can show batches of; an equal mixture is always there."""
     host: str = "127.0.0.1"

@@ -28,12 +28,13 @@ class Arguments:
     encoder: Encoder
     """Encoder folder or Hub id."""
     input: Path | None = None
-    """Folder of a preprocessed dataset, a shard, Parquet, JSON lines or a file with a text a line; by default stdin."""
+    """Folder of a preprocessed dataset, a shard, Parquet, CSV, TSV, JSON lines or a file with a text a line; by
+    default stdin."""
     output: Path | None = None
     """.npy: one array [texts, dimensions]; .parquet: text and vector. By default JSON lines {"text", "vector"} on
     stdout."""
     field: str = FIELD
-    """Field of JSON lines, or column of Parquet, that holds the text."""
+    """Field of JSON lines, or column of Parquet, CSV or TSV, that holds the text."""
     which: Which = "positives"
     """Texts of a dataset's pairs: `positives`, `anchors`, or `all`: anchor, positive and negatives in turn."""
     precision: Literal["float32", "float16"] = "float32"

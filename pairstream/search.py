@@ -25,9 +25,10 @@ class Arguments:
     query: Query
     """What to look for."""
     corpus: Path
-    """Folder of a preprocessed dataset, whose positives are searched, or a file: a text a line, JSON lines, Parquet."""
+    """Folder of a preprocessed dataset, whose positives are searched, or a file: a text a line, JSON lines, Parquet,
+    CSV, TSV."""
     field: str = FIELD
-    """Field of JSON lines, or column of Parquet, that holds the text."""
+    """Field of JSON lines, or column of Parquet, CSV or TSV, that holds the text."""
     hits: int = 5
     """Texts shown."""
     limit: int = 2000

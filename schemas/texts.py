@@ -5,6 +5,7 @@
 | folder of datasets, or a `manifest.json` | of its pairs, held-out ones first |
 | `.tfrecord` | of the pairs of one shard |
 | `.parquet` | of one column |
+| `.csv`, `.tsv` | of one column, which the first line names |
 | `.jsonl`, `.ndjson`, `.json` | of one field of the object in each line |
 | any other | one a line |
 
@@ -36,7 +37,10 @@ MOST_BYTES = 1 << 26
 """Of a line. A file without line feeds is no file of lines, and must not be read into memory."""
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 PARQUET, SHARD = ".parquet", ".tfrecord"
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BLOCK = 1 << 20
+_TABLE_BLOCK = 1 << 24
+"""Bytes read at once of a table; no row may be longer."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -51,7 +55,7 @@ class Text(NamedTuple):
 def read_texts(path: str | Path, *, field: str = FIELD, which: Which = "positives") -> Iterator[Text]:
     """Every text, empty ones too: text i of a file is its line i or row i.
 
-    `field` is the field of JSON lines and the column of Parquet; `which` says which texts of a pair
+    `field` is the field of JSON lines and the column of Parquet, CSV and TSV; `which` says which texts of a pair
     are meant: its positive, its anchor, or anchor, positive and hard negatives in turn. Texts come as they
     stand: equal ones are not folded. Raises FileNotFoundError when nothing is there, ValueError, with
     the place, for what is not a text.
@@ -70,6 +74,8 @@ def read_texts(path: str | Path, *, field: str = FIELD, which: Which = "positive
         return _of_records(read_shard(path), str(path), which)
     if kind == PARQUET:
         return _of_parquet(path, field)
+    if kind in DELIMITERS:
+        return _of_table(path, field, DELIMITERS[kind])
     return _of_json_lines(path, field) if kind in JSON_LINES else _of_lines(path)
 
 
@@ -87,7 +93,7 @@ def count_texts(path: str | Path, *, which: Which = "positives") -> int | None:
     kind = _kind(path)
     if kind == PARQUET:
         return _open_parquet(path).metadata.num_rows
-    if kind == SHARD:
+    if kind == SHARD or kind in DELIMITERS:  # a quoted text may hold line feeds
         return None
     with open_lines(path) as file:
         count, last = 0, b"\n"
@@ -213,6 +219,34 @@ def _of_parquet(path: Path, field: str) -> Iterator[Text]:
         for value in batch.column(0).to_pylist():
             number += 1
             yield Text(_string(value, path, f"row {number}", field), f"row {number}")
+
+
+def _of_table(path: Path, field: str, delimiter: str) -> Iterator[Text]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    number = 0
+    try:
+        with open_lines(path) as file:
+            rows = csv.open_csv(
+                file,
+                read_options=csv.ReadOptions(block_size=_TABLE_BLOCK),
+                parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert_options=csv.ConvertOptions(include_columns=[field], column_types={field: pa.string()}),
+            )
+            for batch in rows:
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    yield Text(value, f"row {number}")
+    except KeyError:
+        with open_lines(path) as file:
+            found = next(iter(read_lines(file, where=str(path))), "")
+        raise ValueError(
+            f"{path} has no column {field!r}; expected its name in the first line: {found[:200]}"
+        ) from None
+    except (pa.ArrowException, EOFError, OSError, lzma.LZMAError, zstandard.ZstdError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path}: cannot be read to its end ({reason}); expected a table with a header") from None
 
 
 def _open_parquet(path: Path) -> Any:

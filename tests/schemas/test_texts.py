@@ -122,6 +122,18 @@ def test_a_file_without_line_feeds_is_not_read_into_memory(tmp_path: Path, monke
         next(read_texts(tmp_path / "a.txt"))
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz"])
+def test_a_table_gives_the_texts_of_one_column(name: str, tmp_path: Path) -> None:
+    cells = [["id", "text"], ["1", '"say ""so"", he said"'], ["2", '"two\nlines"'], ["3", ""], ["4", "007"]]
+    content = "\ufeff" + "".join(("\t" if "tsv" in name else ",").join(row) + "\n" for row in cells)
+    raw = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    texts = list(read_texts(tmp_path / name))
+    assert texts == [('say "so", he said', "row 1"), ("two\nlines", "row 2"), ("", "row 3"), ("007", "row 4")]
+    assert [text.text for text in read_texts(tmp_path / name, field="id")] == ["1", "2", "3", "4"]
+    assert count_texts(tmp_path / name) is None
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -131,6 +143,10 @@ def test_a_file_without_line_feeds_is_not_read_into_memory(tmp_path: Path, monke
         ("a.parquet", b"PAR1 not really", r"is not a Parquet file"),
         ("a.txt.gz", gzip.compress(b"x\n" * 9999, mtime=0)[:-12], r"cannot be read to its end"),
         ("a.zst", b"plain text", r"cannot be read to its end"),
+        ("a.csv", b"id,body\n1,x\n", r"no column 'text'; expected its name in the first line: id,body"),
+        ("b.csv", b"id,text\n1,x\n2\n", r"Expected 2 columns, got 1"),
+        ("c.csv", b"", r"Empty CSV file"),
+        ("d.csv.gz", gzip.compress(b"text\n" + b"x\n" * 9999, mtime=0)[:-12], r"cannot be read to its end"),
     ],
 )
 def test_what_is_no_text_is_named_in_one_line(name: str, content: bytes, said: str, tmp_path: Path) -> None:
