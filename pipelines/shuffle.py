@@ -25,7 +25,8 @@ import numpy as np
 import orjson
 from apache_beam.pvalue import AsIter
 from numpy.typing import NDArray
-from xxhash import xxh3_64_intdigest
+
+from schemas.pair import text_hash
 
 SPILLS = "spills"
 OUTBOX_BYTES = 32 << 20
@@ -80,7 +81,7 @@ class Outbox:
 
 def partition_of(key: str, shift: int) -> int:
     """The first 64 - `shift` bits of a hash of the key."""
-    return xxh3_64_intdigest(key.encode(errors="surrogatepass")) >> shift
+    return text_hash(key) >> shift
 
 
 def places_by_prefix(keys: NDArray[np.uint64], bits: int) -> Iterator[tuple[int, NDArray[np.intp]]]:

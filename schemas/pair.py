@@ -54,6 +54,8 @@ def normalise(text: str) -> str:
     """NFKC, casefold, white space folded to one space, stripped: the identity of a text."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
+    elif text.isprintable() and "  " not in text:  # most texts: their only white space is single spaces
+        return text.casefold().strip()
     return " ".join(text.casefold().split())
 
 
@@ -62,12 +64,20 @@ def text_fingerprint(text: str) -> int:
     return xxhash.xxh3_64_intdigest(normalise(text).encode())
 
 
+def text_hash(text: str) -> int:
+    """xxh3-64 of the UTF-8 of a text as it stands, which may have half a surrogate pair."""
+    try:
+        return xxhash.xxh3_64_intdigest(text.encode())
+    except UnicodeEncodeError:
+        return xxhash.xxh3_64_intdigest(text.encode(errors="surrogatepass"))
+
+
 def fingerprint(pair: Pair) -> Fingerprints:
     """Fingerprints of a pair; each text is normalised once."""
-    identities = [_identity(text) for text in pair.texts]
+    framed, digests = zip(*map(_identity, pair.texts), strict=True)
     return Fingerprints(
-        pair=xxhash.xxh3_64_intdigest(b"".join([framed for framed, _ in identities])),
-        texts=tuple([digest for _, digest in identities]),
+        pair=xxhash.xxh3_64_intdigest(b"".join(framed)),
+        texts=digests,
         cluster=0 if pair.cluster is None else _cluster_fingerprint(pair.dataset, pair.cluster),
     )
 
