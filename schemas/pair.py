@@ -82,7 +82,7 @@ def fingerprint(pair: Pair) -> Fingerprints:
     )
 
 
-@lru_cache(maxsize=4096)  # a question or a comment comes back as the anchor of its next pair
+@lru_cache(maxsize=64)  # a question or a comment comes back as the anchor of its next pair; more would leave the CPU's cache
 def _identity(text: str) -> tuple[bytes, int]:
     """The normalised text's UTF-8 with its length before it, and its fingerprint."""
     normalised = normalise(text).encode()
@@ -131,6 +131,6 @@ def split_of(pair: Pair, test_fraction: float) -> str:
     return TRAIN if (1 + _bucket(pair.group or normalise(pair.anchor))) / SPLIT_BUCKETS < 1 - test_fraction else TEST
 
 
-@lru_cache(maxsize=4096)  # the pairs of a group come one after the other
+@lru_cache(maxsize=64)  # the pairs of a group come one after the other
 def _bucket(group: str) -> int:
     return int.from_bytes(hashlib.md5(group.encode(), usedforsecurity=False).digest(), "big") % SPLIT_BUCKETS
