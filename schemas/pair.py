@@ -82,7 +82,9 @@ def fingerprint(pair: Pair) -> Fingerprints:
     )
 
 
-@lru_cache(maxsize=64)  # a question or a comment comes back as the anchor of its next pair; more would leave the CPU's cache
+@lru_cache(
+    maxsize=64
+)  # a question or a comment comes back as the anchor of its next pair; more would leave the CPU's cache
 def _identity(text: str) -> tuple[bytes, int]:
     """The normalised text's UTF-8 with its length before it, and its fingerprint."""
     normalised = normalise(text).encode()

@@ -295,9 +295,9 @@ def pair_thread(element: tuple[str, Iterable[Any]], dataset: str, rules: Reddit)
     least, most = rules.min_characters, rules.max_characters
     # Judged once, though it may be the parent of many.
     unfit = {
-        comment[ID]: _why_unfit(comment[BODY], least, most)
-        for comment in comments.values()
-        if not least <= len(comment[BODY]) <= most or comment[KIND] & BOT or comment[BODY] in DELETED
+        id_: _why_unfit(body, least, most)
+        for id_, _, _, body, _, kind in (comments.values() if any(parents) else ())
+        if not least <= len(body) <= most or body in DELETED or kind & BOT
     }
     top_level = missing = pairs = 0
     for (id_, parent_id, _, body, _, kind), parent in zip(comments.values(), parents, strict=True):
