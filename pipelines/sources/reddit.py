@@ -187,7 +187,7 @@ def read_comments(
             comments = []
             for row in rows:
                 parsed = comment_from_row(row, kind)
-                if type(parsed) is str:
+                if isinstance(parsed, str):
                     dropped.append(Drop(dataset, "read", parsed, texts=_as_text(row)))
                     continue
                 if may_go:
