@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import zstandard
 
 CHUNK_BYTES = 1 << 16  # compressed bytes at a time: what one chunk expands to stays small
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 19
 MAX_LINE_BYTES = 1 << 26
 HUB = "hf://"
 
@@ -214,7 +214,7 @@ def _7z_members(path: str, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def read_lines(path: str, stripe: int = 0, stripes: int = 1) -> Iterator[list[bytes]]:
-    """The lines of a plain or compressed file, in blocks of about a megabyte, without line ends.
+    """The lines of a plain or compressed file, in blocks of about half a megabyte, without line ends.
 
     With `stripes`, every stripes-th block from block `stripe` on: the stripes together are the whole file.
     Compression goes by the file's ending and is checked against its first bytes.

@@ -12,10 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from xxhash import xxh3_64_intdigest
-
 from schemas.manifest import Stage
-from schemas.pair import Pair
+from schemas.pair import Pair, text_hash
 
 STAGES = ("read", "pair", "filter", "decontaminate", "dedup", "cap", "split")
 """The funnel's stages, in order."""
@@ -98,14 +96,15 @@ class Tallies:
         self.counts[origin.dataset, f"{ORIGIN}/{origin.kind}", origin.name] += origin.pairs
 
     def drop(self, drop: Drop) -> None:
-        key = drop[:3]
-        self.counts[key] += drop.records
-        if drop.texts:
+        dataset, stage, reason, records, texts, _ = drop
+        key = (dataset, stage, reason)
+        self.counts[key] += records
+        if texts:
             # By a hash of the text: the same samples whatever the order of the work.
-            rank = xxh3_64_intdigest(drop.texts[-1].encode(errors="surrogatepass"))
+            rank = text_hash(texts[-1])
             kept = self._samples.get(key)
             if kept is None or len(kept) < SAMPLES or rank <= kept[-1][0]:
-                self._samples[key] = smallest_samples([kept or [], [(rank, shown(drop.texts))]])
+                self._samples[key] = smallest_samples([kept or [], [(rank, shown(texts))]])
 
     def to_data(self) -> tuple[list[Tally], list[Sample]]:
         return sorted(self.counts.items()), sorted(self._samples.items())

@@ -25,10 +25,14 @@ import numpy as np
 import orjson
 from apache_beam.pvalue import AsIter
 from numpy.typing import NDArray
-from xxhash import xxh3_64_intdigest
+
+from schemas.pair import text_hash
 
 SPILLS = "spills"
 OUTBOX_BYTES = 32 << 20
+_LEAST_OUTBOX_BYTES, _BLOB_BYTES = 8 << 20, 128 << 10
+"""Where partitions are few, an outbox is full while much of it is still in the CPU's cache; where they are many,
+blobs should not become small."""
 _VALUE_BYTES = 64
 _SEGMENT = np.dtype([("offset", "<u8"), ("length", "<u8"), ("crc", "<u4")])
 _TRAILER = struct.Struct("<QI8s")  # bytes of the index, its crc32c
@@ -48,6 +52,7 @@ class Outbox:
 
     def __init__(self, bits: int) -> None:
         self._shift = 64 - bits
+        self._full_bytes = min(OUTBOX_BYTES, max(_LEAST_OUTBOX_BYTES, _BLOB_BYTES << bits))
         self._stages: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
         self._bytes = 0
 
@@ -64,7 +69,7 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        return self._bytes >= OUTBOX_BYTES
+        return self._bytes >= self._full_bytes
 
     def flush(self) -> Iterator[Blob]:
         """All that was put in, a blob for each stage and partition."""
@@ -80,7 +85,7 @@ class Outbox:
 
 def partition_of(key: str, shift: int) -> int:
     """The first 64 - `shift` bits of a hash of the key."""
-    return xxh3_64_intdigest(key.encode(errors="surrogatepass")) >> shift
+    return text_hash(key) >> shift
 
 
 def places_by_prefix(keys: NDArray[np.uint64], bits: int) -> Iterator[tuple[int, NDArray[np.intp]]]:

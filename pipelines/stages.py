@@ -171,11 +171,11 @@ class RunStage(Work):
     def outputs(self, element: Task | tuple[int, Iterable[bytes]]) -> Iterator[Output]:
         collector, outbox, tallies = PairCollector(self._plan.rules), Outbox(self._plan.rules.bits), Tallies()
         progress = Progress(self._plan.spills)
-        following = stage_name(self._plan.number + 1)
+        following, keep_rejects = stage_name(self._plan.number + 1), self._plan.rules.keep_rejects
 
         def drop(outcome: Drop) -> None:
             tallies.drop(outcome)
-            if self._plan.rules.keep_rejects and outcome.texts:
+            if keep_rejects and outcome.texts:
                 collector.add_reject(outcome)
 
         for outcome in self._outcomes(element):
@@ -185,6 +185,8 @@ class RunStage(Work):
                         drop(dropped)
                 case Drop():
                     drop(outcome)
+                    if not keep_rejects:
+                        continue  # nothing waits
                 case Keyed(key, value, stage):
                     outbox.put(following if stage is None else stage_name(stage), key, value)
                     if outbox.is_full:

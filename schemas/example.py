@@ -120,9 +120,20 @@ _CLUSTER_FINGERPRINT, _PAIR_FINGERPRINT, _TEXT_FINGERPRINTS = (
 )
 
 
-def _text_list(texts: tuple[str, ...]) -> bytes:
+def _text(header: _Header, text: str) -> bytes:
+    value = text.encode()
+    return header[len(value)] + value
+
+
+def _text_list(header: _Header, texts: tuple[str, ...]) -> bytes:
     encoded = [text.encode() for text in texts]
-    return b"".join([b"\x0a" + varint(len(text)) + text for text in encoded])
+    value = b"".join([b"\x0a" + varint(len(text)) + text for text in encoded])
+    return header[len(value)] + value
+
+
+def _cluster(cluster: str, cluster_fingerprint: int) -> bytes:
+    value = varint(cluster_fingerprint)
+    return _CLUSTER_FINGERPRINT[len(value)] + value + _text(_CLUSTER, cluster)
 
 
 def encode_pair(pair: Pair, fingerprints: Fingerprints, reason: str = "") -> bytes:
@@ -138,41 +149,32 @@ def encode_pairs(pairs: Sequence[Pair], fingerprints: Sequence[Fingerprints], re
     pairs are written at once. A reason says why a pair was set aside; it is a feature of rejects alone.
     Raises UnicodeEncodeError for a text with half a surrogate pair.
     """
-    count = len(pairs)
-    ones = np.ones(count, np.int64)
-    wholes = _packed_varints(np.array([prints.pair for prints in fingerprints], np.uint64), ones)
-    clusters = _packed_varints(np.array([prints.cluster for prints in fingerprints], np.uint64), ones)
-    texts = _packed_varints(
-        np.array([text for prints in fingerprints for text in prints.texts], np.uint64),
-        np.array([len(prints.texts) for prints in fingerprints], np.int64),
-    )
+    numbers = [number for prints in fingerprints for number in (prints.pair, *prints.texts)]
+    counts = [count for prints in fingerprints for count in (1, len(prints.texts))]
+    varints = iter(_packed_varints(np.array(numbers, np.uint64), np.array(counts, np.int64)))
     records = []
-    for pair, whole, cluster, each, reason in zip(pairs, wholes, clusters, texts, reasons, strict=True):
+    for pair, prints, reason, whole, each in zip(pairs, fingerprints, reasons, varints, varints, strict=True):
+        anchor, positive, dataset = pair.anchor.encode(), pair.positive.encode(), pair.dataset.encode()
         # Features in protobuf's order of names, in which a longer name precedes its beginning.
-        value = pair.anchor.encode()
-        out = [_ANCHOR[len(value)], value]
-        if pair.cluster is not None:
-            value = pair.cluster.encode()
-            out += (_CLUSTER_FINGERPRINT[len(cluster)], cluster, _CLUSTER[len(value)], value)
-        if pair.contexts:
-            value = _text_list(pair.contexts)
-            out += (_CONTEXTS[len(value)], value)
-        value = pair.dataset.encode()
-        out += (_DATASET[len(value)], value)
-        if pair.group:
-            value = pair.group.encode()
-            out += (_GROUP[len(value)], value)
-        if pair.negatives:
-            value = _text_list(pair.negatives)
-            out += (_NEGATIVES[len(value)], value)
-        value = pair.positive.encode()
-        out += (_PAIR_FINGERPRINT[len(whole)], whole, _POSITIVE[len(value)], value)
-        if reason:
-            value = reason.encode()
-            out += (_REASON[len(value)], value)
-        out += (_TEXT_FINGERPRINTS[len(each)], each)
-        features = b"".join(out)
-        records.append(b"\x0a" + varint(len(features)) + features)
+        features = (
+            _ANCHOR[len(anchor)],
+            anchor,
+            b"" if pair.cluster is None else _cluster(pair.cluster, prints.cluster),
+            _text_list(_CONTEXTS, pair.contexts) if pair.contexts else b"",
+            _DATASET[len(dataset)],
+            dataset,
+            _text(_GROUP, pair.group) if pair.group else b"",
+            _text_list(_NEGATIVES, pair.negatives) if pair.negatives else b"",
+            _PAIR_FINGERPRINT[len(whole)],
+            whole,
+            _POSITIVE[len(positive)],
+            positive,
+            _text(_REASON, reason) if reason else b"",
+            _TEXT_FINGERPRINTS[len(each)],
+            each,
+        )
+        joined = b"".join(features)
+        records.append(b"\x0a" + varint(len(joined)) + joined)
     return records
 
 

@@ -54,6 +54,8 @@ def normalise(text: str) -> str:
     """NFKC, casefold, white space folded to one space, stripped: the identity of a text."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
+    elif text.isprintable() and "  " not in text:  # most texts: their only white space is single spaces
+        return text.casefold().strip()
     return " ".join(text.casefold().split())
 
 
@@ -62,17 +64,27 @@ def text_fingerprint(text: str) -> int:
     return xxhash.xxh3_64_intdigest(normalise(text).encode())
 
 
+def text_hash(text: str) -> int:
+    """xxh3-64 of the UTF-8 of a text as it stands, which may have half a surrogate pair."""
+    try:
+        return xxhash.xxh3_64_intdigest(text.encode())
+    except UnicodeEncodeError:
+        return xxhash.xxh3_64_intdigest(text.encode(errors="surrogatepass"))
+
+
 def fingerprint(pair: Pair) -> Fingerprints:
     """Fingerprints of a pair; each text is normalised once."""
-    identities = [_identity(text) for text in pair.texts]
+    framed, digests = zip(*map(_identity, pair.texts), strict=True)
     return Fingerprints(
-        pair=xxhash.xxh3_64_intdigest(b"".join([framed for framed, _ in identities])),
-        texts=tuple([digest for _, digest in identities]),
+        pair=xxhash.xxh3_64_intdigest(b"".join(framed)),
+        texts=digests,
         cluster=0 if pair.cluster is None else _cluster_fingerprint(pair.dataset, pair.cluster),
     )
 
 
-@lru_cache(maxsize=4096)  # a question or a comment comes back as the anchor of its next pair
+@lru_cache(
+    maxsize=64
+)  # a question or a comment comes back as the anchor of its next pair; more would leave the CPU's cache
 def _identity(text: str) -> tuple[bytes, int]:
     """The normalised text's UTF-8 with its length before it, and its fingerprint."""
     normalised = normalise(text).encode()
@@ -121,6 +133,6 @@ def split_of(pair: Pair, test_fraction: float) -> str:
     return TRAIN if (1 + _bucket(pair.group or normalise(pair.anchor))) / SPLIT_BUCKETS < 1 - test_fraction else TEST
 
 
-@lru_cache(maxsize=4096)  # the pairs of a group come one after the other
+@lru_cache(maxsize=64)  # the pairs of a group come one after the other
 def _bucket(group: str) -> int:
     return int.from_bytes(hashlib.md5(group.encode(), usedforsecurity=False).digest(), "big") % SPLIT_BUCKETS

@@ -49,8 +49,8 @@ class Comment(NamedTuple):
     """ORDINARY, or the bits BOT and PARENT_ALONE: from a dump that yields no pairs."""
 
 
-_as_comment = partial(tuple.__new__, Comment)
-"""As `Comment._make`, at a third of its time."""
+ID, PARENT, _, BODY, SUBREDDIT, KIND = range(len(Comment._fields))
+"""Places of the fields: lists that came through the shuffle are read as they are, for a thread has many."""
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -181,6 +181,7 @@ def read_comments(
     kind = PARENT_ALONE if path.startswith(PARENTS) else ORDINARY
     dropped: list[Drop] = []
     judge = names.reason if names and (names.allow or names.deny) else None
+    may_go = judge is not None or source.drop_nsfw or source.drop_bots
     try:
         for rows in source.read_rows(path.removeprefix(PARENTS), stripe, stripes):
             comments = []
@@ -189,20 +190,22 @@ def read_comments(
                 if isinstance(parsed, str):
                     dropped.append(Drop(dataset, "read", parsed, texts=_as_text(row)))
                     continue
-                reason = judge(parsed[1][4]) if judge else None
-                if source.drop_nsfw and _field(row, "over_18") is True:
-                    reason = "nsfw"
-                if reason:
-                    dropped.append(Drop(dataset, "filter", reason, texts=(parsed[1][3],)))
-                    continue
-                if source.drop_bots and is_bot(str(_field(row, "author")), parsed[1][3]):
-                    parsed[1][5] |= BOT
+                if may_go:
+                    fields = parsed[1]
+                    reason = judge(fields[SUBREDDIT]) if judge else None
+                    if source.drop_nsfw and _field(row, "over_18") is True:
+                        reason = "nsfw"
+                    if reason:
+                        dropped.append(Drop(dataset, "filter", reason, texts=(fields[BODY],)))
+                        continue
+                    if source.drop_bots and is_bot(str(_field(row, "author")), fields[BODY]):
+                        fields[KIND] |= BOT
                 comments.append(parsed)
             if kind == ORDINARY:
                 yield Read(dataset, len(rows))
                 yield from dropped
             dropped.clear()
-            yield KeyedBlock(comments, sum([_COMMENT_BYTES + len(fields[3]) for _, fields in comments]))
+            yield KeyedBlock(comments, sum([_COMMENT_BYTES + len(fields[BODY]) for _, fields in comments]))
     except UnreadableFileError as error:
         yield BadFile(str(error))
 
@@ -223,11 +226,16 @@ def _as_text(row: Any) -> tuple[str, ...]:
 def comment_from_row(row: Any, kind: int = ORDINARY) -> tuple[str, list[Any]] | str:
     """(thread, the fields of a Comment) of a row, or the reason why it is none."""
     if type(row) is Row:
-        thread, id_ = plain_id(row.link_id), plain_id(row.id)
+        thread, id_, parent = row.link_id, row.id, row.parent_id
+        # As `plain_id` does, which takes three calls for each comment.
+        thread = thread[3:] if thread[:3] == "t3_" else plain_id(thread)
+        parent = parent[3:] if parent[:3] in _USUAL_PARENTS else plain_id(parent)
+        if id_[2:3] == "_":
+            id_ = plain_id(id_)
         if not thread or not id_:
             return "id_missing"
         retrieved = row.retrieved_on if row.retrieved_on >= 0 else row.retrieved_utc
-        return thread, [id_, plain_id(row.parent_id), retrieved, row.body, row.subreddit, kind]
+        return thread, [id_, parent, retrieved, row.body, row.subreddit, kind]
     if type(row) is not dict:
         return "not_json" if type(row) is bytes else getattr(row, "reason", "not_an_object")  # a BadRecord has one
     get = row.get
@@ -244,6 +252,9 @@ def comment_from_row(row: Any, kind: int = ORDINARY) -> tuple[str, list[Any]] | 
     if type(retrieved) is not int or not 0 <= retrieved < 1 << 63:
         retrieved = _timestamp(row)
     return thread, [id_, plain_id(get("parent_id")), retrieved, body, subreddit, kind]
+
+
+_USUAL_PARENTS = frozenset(("t1_", "t3_"))
 
 
 def plain_id(value: Any) -> str:
@@ -268,51 +279,55 @@ def _age(value: list[Any]) -> tuple[int, str, list[Any]]:
 
 
 def _too_many(dataset: str, value: list[Any]) -> Drop | None:
-    ordinary = not value[5] & PARENT_ALONE
-    return Drop(dataset, "pair", "thread_too_long", texts=(value[3],)) if ordinary else None
+    ordinary = not value[KIND] & PARENT_ALONE
+    return Drop(dataset, "pair", "thread_too_long", texts=(value[BODY],)) if ordinary else None
 
 
 def pair_thread(element: tuple[str, Iterable[Any]], dataset: str, rules: Reddit) -> Iterator[Outcome]:
     """Each comment of a thread gives one thing: a pair of which it is the reply, or a reason."""
     thread, values = element
     values = list(values)
-    comments: dict[str, Comment] = {comment.id: comment for comment in map(_as_comment, values)}
+    comments = {comment[ID]: comment for comment in values}
     if len(comments) < len(values):
-        yield from _choose_versions(map(_as_comment, values), comments, dataset)
-    parents = [comments.get(comment.parent) for comment in comments.values()]
-    reached = _reached_from_roots(comments) if _may_have_cycles(comments, parents) else comments.keys()
+        yield from _choose_versions(map(Comment._make, values), comments, dataset)
+    parents = [comments.get(comment[PARENT]) for comment in comments.values()]
+    reached = _reached_from_roots(comments) if _may_have_cycles(comments, parents) else comments
     least, most = rules.min_characters, rules.max_characters
     # Judged once, though it may be the parent of many.
-    unfit = {id_: why for id_, comment in comments.items() if (why := _unfit(comment, least, most))}
+    unfit = {
+        id_: _why_unfit(body, least, most)
+        for id_, _, _, body, _, kind in (comments.values() if any(parents) else ())
+        if not least <= len(body) <= most or body in DELETED or kind & BOT
+    }
     top_level = missing = pairs = 0
-    for comment, parent in zip(comments.values(), parents, strict=True):
-        if comment.kind & PARENT_ALONE:
+    for (id_, parent_id, _, body, _, kind), parent in zip(comments.values(), parents, strict=True):
+        if kind & PARENT_ALONE:
             continue
         if parent is None:
-            if comment.parent == thread:
+            if parent_id == thread:
                 top_level += 1
             else:
                 missing += 1
-        elif comment.id not in reached:
+        elif id_ not in reached:
             yield Drop(dataset, "pair", "cycle")
-        elif why := unfit.get(comment.id):
-            yield Drop(dataset, "filter", f"reply_{why}", 1, (parent.body, comment.body), thread)
-        elif why := unfit.get(parent.id):
-            yield Drop(dataset, "filter", f"parent_{why}", 1, (parent.body, comment.body), thread)
+        elif why := unfit.get(id_):
+            yield Drop(dataset, "filter", f"reply_{why}", 1, (parent[BODY], body), thread)
+        elif why := unfit.get(parent_id):
+            yield Drop(dataset, "filter", f"parent_{why}", 1, (parent[BODY], body), thread)
         else:
-            earlier = _ancestors(parent, comments, rules.depth - 1) if parent.parent in comments else ()
-            contexts = tuple([trim(ancestor.body, most) for ancestor in earlier])
+            earlier = _ancestors(parent, comments, rules.depth - 1) if parent[PARENT] in comments else ()
+            contexts = tuple([trim(ancestor[BODY], most) for ancestor in earlier])
             pairs += 1
-            yield Pair(dataset, parent.body, comment.body, group=thread, contexts=contexts)
+            yield Pair(dataset, parent[BODY], body, group=thread, contexts=contexts)
     if top_level:
         yield Drop(dataset, "pair", "top_level", top_level)
     if missing:
         yield Drop(dataset, "pair", "missing_parent", missing)
     if pairs:
-        yield Origin(dataset, "subreddit", max(comment.subreddit for comment in comments.values()), pairs)
+        yield Origin(dataset, "subreddit", max([comment[SUBREDDIT] for comment in comments.values()]), pairs)
 
 
-def _choose_versions(versions: Iterable[Comment], comments: dict[str, Comment], dataset: str) -> Iterator[Drop]:
+def _choose_versions(versions: Iterable[Comment], comments: dict[str, Any], dataset: str) -> Iterator[Drop]:
     """Of comments with one id leave the best in `comments`."""
     comments.clear()
     for comment in versions:
@@ -323,11 +338,11 @@ def _choose_versions(versions: Iterable[Comment], comments: dict[str, Comment], 
         comments[comment.id] = comment
 
 
-def _may_have_cycles(comments: dict[str, Comment], parents: Iterable[Comment | None]) -> bool:
+def _may_have_cycles(comments: dict[str, Any], parents: Iterable[Any]) -> bool:
     """Whether a comment answers one that is not older; ids count up in base 36."""
     for id_, parent in zip(comments, parents, strict=True):
         if parent is not None:
-            other = parent.id
+            other = parent[ID]
             if other >= id_ if len(other) == len(id_) else len(other) > len(id_):
                 return True
     return False
@@ -340,14 +355,14 @@ def _version_rank(comment: Comment) -> tuple[bool, bool, int, bytes, str, str, i
     return alone, deleted, -comment.retrieved, body, comment.parent, comment.subreddit, comment.kind
 
 
-def _reached_from_roots(comments: dict[str, Comment]) -> set[str]:
+def _reached_from_roots(comments: dict[str, Any]) -> set[str]:
     """Comments whose ancestors end somewhere; the others answer themselves in a circle."""
     children: defaultdict[str, list[str]] = defaultdict(list)
     stack = []
     for comment in comments.values():
-        children[comment.parent].append(comment.id)
-        if comment.parent not in comments:
-            stack.append(comment.id)
+        children[comment[PARENT]].append(comment[ID])
+        if comment[PARENT] not in comments:
+            stack.append(comment[ID])
     reached = set(stack)
     while stack:
         answers = children[stack.pop()]
@@ -356,24 +371,23 @@ def _reached_from_roots(comments: dict[str, Comment]) -> set[str]:
     return reached
 
 
-def _ancestors(comment: Comment, comments: dict[str, Comment], most: int) -> Iterator[Comment]:
+def _ancestors(comment: Any, comments: dict[str, Any], most: int) -> Iterator[Any]:
     """The comment's parent, its parent's parent …, at most `most`."""
     for _ in range(most):
-        parent = comments.get(comment.parent)
+        parent = comments.get(comment[PARENT])
         if parent is None:
             return
         yield parent
         comment = parent
 
 
-def _unfit(comment: Comment, least: int, most: int) -> str | None:
-    """Why a comment is no side of a pair."""
-    body = comment.body
-    if least <= len(body) <= most and body not in DELETED:
-        return "bot" if comment.kind & BOT else None
+def _why_unfit(body: str, least: int, most: int) -> str:
+    """Why a comment that is not fit is no side of a pair."""
     if len(body) > most:
         return "too_long"
-    return "deleted" if body in DELETED else "too_short"
+    if body in DELETED:
+        return "deleted"
+    return "too_short" if len(body) < least else "bot"
 
 
 def trim(text: str, most: int) -> str:

@@ -7,7 +7,7 @@ import xxhash
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from schemas.pair import Pair, fingerprint, normalise, shuffle_key, split_of, text_fingerprint
+from schemas.pair import Pair, fingerprint, normalise, shuffle_key, split_of, text_fingerprint, text_hash
 
 WORDS = st.text(max_size=30)
 FINGERPRINTS = st.integers(0, 2**64 - 1)
@@ -28,6 +28,9 @@ def independent_normalise(text: str) -> bytes:
 
 @given(WORDS)
 @example("\x1c a\u2003\u00a0B \n")
+@example(" Single  or double ")
+@example(" Single ones ")
+@example("a unit\x1fseparator")
 def test_normalised_text_is_nfkc_casefolded_with_single_spaces(text):
     assert normalise(text).encode() == independent_normalise(text)
 
@@ -59,6 +62,12 @@ def test_texts_that_read_alike_are_equal(one, other):
 @pytest.mark.parametrize(("one", "other"), [("a b", "ab"), ("resume", "résumé"), ("a.", "a"), ("", ".")])
 def test_texts_that_differ_stay_different(one, other):
     assert normalise(one) != normalise(other)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+@example("half a pair \ud800")
+def test_a_text_is_hashed_as_it_stands_whatever_is_in_it(text):
+    assert text_hash(text) == xxhash.xxh3_64(text.encode("utf-8", "surrogatepass")).intdigest()
 
 
 @given(
