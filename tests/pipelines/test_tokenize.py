@@ -381,7 +381,7 @@ def test_kills_at_random_moments_never_show_and_finished_shards_are_not_done_aga
     kept: dict[Path, int] = {}
     for _ in range(2):
         process = start(tmp_path / "texts", tokenizer, output)
-        wanted, deadline = len(kept) + chance.randint(1, 8), time.monotonic() + 120
+        wanted, deadline = len(kept) + chance.randint(1, 8), time.monotonic() + 600
         try:
             while len(finished(output)) < wanted:
                 assert process.poll() is None, process.communicate()
