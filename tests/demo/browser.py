@@ -26,7 +26,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-STARTS_IN = 20
+STARTS_IN = 120
 """Seconds in which the server must answer."""
 
 
