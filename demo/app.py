@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from demo import forms
 from demo.batches import Batches, PackShape
 from demo.bias import Bias
-from demo.encoders import SharedEncoder
+from demo.encoders import SharedEncoder, Side
 from demo.guard import Guard
 from demo.routes import described
 from demo.search import NotYetError, Search
@@ -165,7 +165,7 @@ def _add_comparisons(app: FastAPI, served: Served) -> None:
     @app.post("/api/answers")
     def answers(form: forms.AnswersForm) -> dict[str, Any]:
         encoder = served.encoder(form.encoder)
-        scores = compare(encoder, form.query, form.answers)
+        scores = compare(encoder, form.query, form.answers, ("query", "document"))
         chances = softmax([encoder.scale * score for score in scores])
         order = sorted(range(len(scores)), key=lambda number: (-scores[number], number))
         return {
@@ -175,9 +175,11 @@ def _add_comparisons(app: FastAPI, served: Served) -> None:
         }
 
 
-def compare(encoder: SharedEncoder, main: str, others: Sequence[str]) -> list[float]:
-    """The similarity of a text with each of the others, in float64."""
-    vectors = encoder.encode([main, *others]).astype(np.float64)
+def compare(
+    encoder: SharedEncoder, main: str, others: Sequence[str], sides: tuple[Side, Side] = ("default", "default")
+) -> list[float]:
+    """The similarity of a text with each of the others, in float64; `sides` are its and theirs."""
+    vectors = encoder.encode([main, *others], [sides[0], *[sides[1]] * len(others)]).astype(np.float64)
     return (vectors[1:] @ vectors[0]).tolist()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import queue
 import threading
 from collections import OrderedDict
@@ -19,8 +18,10 @@ from numpy.typing import NDArray
 from schemas.shards import checksum
 from trainer.encode import TextEncoder
 from trainer.encoders.fetch import resolve_encoder
+from trainer.encoders.settings import EncoderSettings, Prompts, Similarity
 
-Similarity = Literal["cosine", "dot"]
+Side = Literal["query", "document", "default"]
+"""What a text is to those it is compared with: it looks for them, is looked for, or neither."""
 
 TOGETHER = 256
 """Texts of waiting users that go in one call at most: more would make all of them wait for each other."""
@@ -34,7 +35,7 @@ class Encodes(Protocol):
 
     dimensions: int
 
-    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]: ...
+    def encode(self, texts: Sequence[str], /, *, prompt: str) -> NDArray[np.float32]: ...
 
 
 @dataclass(order=True)
@@ -51,11 +52,20 @@ class SharedEncoder:
     Vectors have unit length where the encoder was made for cosines, so that a dot product is its similarity.
     """
 
-    def __init__(self, name: str, encoder: Encodes, *, similarity: Similarity = "cosine", digest: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        encoder: Encodes,
+        *,
+        similarity: Similarity = "cosine",
+        digest: str = "",
+        prompts: Prompts | None = None,
+    ) -> None:
         """`digest` stands for the encoder's weights and settings: equal digests, equal vectors."""
         self.name, self.digest = name, digest
         self.similarity: Similarity = similarity
         self.dimensions = encoder.dimensions
+        self._prompts = prompts or Prompts()
         self._encoder = encoder
         self._waiting: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
         self._numbers = itertools.count()
@@ -68,8 +78,14 @@ class SharedEncoder:
         """What similarities are multiplied by in the softmax that such encoders are trained with."""
         return 20.0 if self.similarity == "cosine" else 1.0
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32[n, D] for a user who waits. Raises what the encoder raises."""
+    def prompted(self, texts: Sequence[str], side: Side | Sequence[Side]) -> list[str]:
+        """The texts as the encoder sees them, the prompt of its side before each."""
+        sides = [side] * len(texts) if isinstance(side, str) else side
+        return [getattr(self._prompts, one) + text for one, text in zip(sides, texts, strict=True)]
+
+    def encode(self, texts: Sequence[str], side: Side | Sequence[Side] = "default") -> NDArray[np.float32]:
+        """float32[n, D] for a user who waits; `side` is of all texts or of each. Raises what the encoder raises."""
+        texts = self.prompted(texts, side)
         with self._lock:
             known = {text: self._known[text] for text in texts if text in self._known}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -83,9 +99,9 @@ class SharedEncoder:
                     self._known.popitem(last=False)
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dimensions), np.float32)
 
-    def encode_later(self, texts: Sequence[str]) -> Future[NDArray[np.float32]]:
+    def encode_later(self, texts: Sequence[str], side: Side = "default") -> Future[NDArray[np.float32]]:
         """The same when no user waits; nothing is kept."""
-        return self._put(IN_BACKGROUND, texts)
+        return self._put(IN_BACKGROUND, self.prompted(texts, side))
 
     def _put(self, priority: int, texts: Sequence[str]) -> Future[NDArray[np.float32]]:
         result: Future[NDArray[np.float32]] = Future()
@@ -96,7 +112,7 @@ class SharedEncoder:
         while True:
             together = self._take()
             try:
-                vectors = self._encoder.encode([text for one in together for text in one.texts])
+                vectors = self._encoder.encode([text for one in together for text in one.texts], prompt="")
                 if self.similarity == "cosine":
                     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
             except Exception as error:
@@ -127,8 +143,13 @@ class SharedEncoder:
 def open_encoder(name: str) -> SharedEncoder:
     """The encoder of a folder, a Hub id or a name of ours. Raises OSError or ValueError in one line."""
     folder = resolve_encoder(name)
+    settings = EncoderSettings.load(folder)
     return SharedEncoder(
-        short_name(name), TextEncoder.open(folder), similarity=_similarity(folder), digest=encoder_digest(folder)
+        short_name(name),
+        TextEncoder.open(folder),
+        similarity=settings.similarity,
+        digest=encoder_digest(folder),
+        prompts=settings.prompts,
     )
 
 
@@ -158,16 +179,3 @@ def encoder_digest(folder: Path) -> str:
     wanted = (".json", ".safetensors", ".txt")
     files = sorted(path for path in folder.rglob("*") if path.suffix in wanted and path.is_file())
     return "-".join(checksum(path) for path in files)
-
-
-def _similarity(folder: Path) -> Similarity:
-    """What the folder says that its vectors are compared by."""
-    path = folder / "config_sentence_transformers.json"
-    if not path.is_file():
-        return "cosine"
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
-    named = found.get("similarity_fn_name") if isinstance(found, dict) else None
-    return "dot" if named in ("dot", "dot_score") else "cosine"

@@ -144,11 +144,11 @@ class Search:
         if not len(rows):
             raise NotYetError("the corpus is being encoded, and no text is ready yet; ask again in a few seconds")
         if isinstance(query, str):
-            return encoder.encode([query])[0], query, rows
+            return encoder.encode([query], "query")[0], query, rows
         if not 0 <= query < len(self.corpus.texts):
             raise ValueError(f"text {query} is not in the corpus; expected 0 to {len(self.corpus.texts) - 1}")
         text = self._plain[query]
-        return (rows[query] if query < len(rows) else encoder.encode([text])[0]), text, rows
+        return (rows[query] if query < len(rows) else encoder.encode([text], "document")[0]), text, rows
 
     def _hit(self, number: int, score: float, query: str) -> Hit:
         text = self.corpus.texts[number]

@@ -64,7 +64,7 @@ class CorpusVectors:
         try:
             for begin in range(0, len(self._texts), BLOCK):
                 texts = self._texts[begin : begin + BLOCK]
-                path = self._folder / f"{block_key(self._encoder.digest, texts)}.safetensors"
+                path = self._folder / f"{self._key(texts)}.safetensors"
                 found = load_block(path, (len(texts), self._encoder.dimensions))
                 if found is not None:
                     self._rows[begin : begin + len(texts)] = found
@@ -75,11 +75,16 @@ class CorpusVectors:
         except Exception as error:  # the page says it; the rows that are there can be searched
             self.error = error
 
+    def _key(self, texts: Sequence[str]) -> str:
+        return block_key(self._encoder.digest, self._encoder.prompted(texts, "document"))
+
     def _encode(self, begin: int, texts: Sequence[str]) -> None:
         """Fill a block piece by piece. A few at first, so that there is something to find within seconds."""
         for first in range(0, len(texts), PIECE):
             piece = texts[first : first + PIECE]
-            self._rows[begin + first : begin + first + len(piece)] = self._encoder.encode_later(piece).result()
+            self._rows[begin + first : begin + first + len(piece)] = self._encoder.encode_later(
+                piece, "document"
+            ).result()
             self.done = begin + first + len(piece)
 
 

@@ -17,7 +17,8 @@ from schemas.manifest import Manifest
 from schemas.pair import TEST
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
-from trainer.evaluate.contenders import Prompts, VectorContender
+from trainer.encoders.settings import Prompts
+from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.suite import Suite, TaskSpec, evaluate, load_suite, open_tasks, picks_of, scores_of
 from trainer.guards import say
 from trainer.origin import digest_of
@@ -53,8 +54,7 @@ def make_evaluation(
         return None
     suite = load_suite(options.suite) if options.suite else _held_out(config, manifests)
 
-    before = config.anchor_prefix if config.anchor_prefix == config.positive_prefix else ""
-    prompts = Prompts(config.anchor_prefix, config.positive_prefix, before)
+    prompts = Prompts.of_sides({"query": config.anchor_prefix, "document": config.positive_prefix})
 
     def score(params: Any) -> dict[str, float]:
         # A host's own copy: the run's lies on the devices of all hosts.

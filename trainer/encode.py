@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from tokenizers import Tokenizer
 
 from schemas.tokens import load_tokenizer, max_length, pad_id, truncate
 from trainer.encoders.bert import BertEncoder
+from trainer.encoders.settings import EncoderSettings, Prompts
 from trainer.encoders.weights import load_encoder
 from trainer.mesh import DATA, make_mesh, one_device_mesh
 from trainer.pooling import Pooling, normalize, pool
@@ -28,46 +28,7 @@ COARSE = 3  # of the row lengths every third is used where fewer compilations pa
 MANY_TOKENS = 1 << 15  # from here on less padding pays for more compilations, of about half a second each on a CPU
 FEW = 8  # rows of the batch for a few texts alone, such as one query, which one device embeds
 TOKENIZED_AT_ONCE = 1024  # the library's own encodings take kilobytes a text; ids are kept, they are not
-SETTINGS = "config_sentence_transformers.json"
 IN_FLIGHT = 2  # batches whose results are not yet fetched, so that the device never waits for the host
-
-
-class Prompts(NamedTuple):
-    """What an encoder wants before a text, as `config_sentence_transformers.json` says it."""
-
-    named: Mapping[str, str] = MappingProxyType({})
-    default_name: str | None = None
-
-    @property
-    def default(self) -> str:
-        """Put before every text unless a caller says otherwise; empty where the folder names no default."""
-        return self.named[self.default_name] if self.default_name else ""
-
-    @property
-    def query(self) -> str:
-        """What stands before a text that looks for others; empty where the folder names none."""
-        return self.named.get("query", "")
-
-    @property
-    def document(self) -> str:
-        """What stands before a text that is looked for, by the names that encoders give it."""
-        return next((self.named[name] for name in ("document", "passage", "corpus") if self.named.get(name)), "")
-
-    @classmethod
-    def read(cls, folder: Path) -> Prompts:
-        """Raises ValueError for a file that is damaged, or whose default is not among its prompts."""
-        path = folder / SETTINGS
-        if not path.is_file():
-            return cls()
-        try:
-            document = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
-        named = {name: prompt or "" for name, prompt in (document.get("prompts") or {}).items()}
-        default = document.get("default_prompt_name")
-        if default is not None and default not in named:
-            raise ValueError(f"{path}: default_prompt_name is {default!r}; expected one of its prompts {list(named)}")
-        return cls(named, default)
 
 
 class TextEncoder:
@@ -108,7 +69,7 @@ class TextEncoder:
             limit=max_length(folder),
             pooling=pooling,
             unit_length=unit_length,
-            prompts=Prompts.read(folder),
+            prompts=EncoderSettings.load(folder).prompts,
         )
 
     @functools.cached_property

@@ -20,6 +20,7 @@ from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
 from trainer.config import Pooling, TrainConfig
 from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
+from trainer.encoders.settings import EncoderSettings, Prompts
 from trainer.encoders.weights import Stored, init_encoder, load_encoder, save_encoder
 from trainer.onnx_export import write_onnx
 from trainer.record import read_record
@@ -155,12 +156,6 @@ def _write_head(
     documents = {
         "modules.json": modules,
         "sentence_bert_config.json": {"max_seq_length": max_length(base), "do_lower_case": False},
-        "config_sentence_transformers.json": {
-            "__version__": {},
-            "prompts": dict(prompts),
-            "default_prompt_name": _default_prompt(prompts),
-            "similarity_fn_name": similarity,
-        },
         "1_Pooling/config.json": {
             "word_embedding_dimension": dimensions,
             "pooling_mode_cls_token": pooling == "cls",
@@ -176,11 +171,6 @@ def _write_head(
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n")
+    EncoderSettings(Prompts.of_sides(prompts), similarity).save(folder)
     for path, _ in kinds:
         (folder / path).mkdir(exist_ok=True)
-
-
-def _default_prompt(prompts: Mapping[str, str]) -> str | None:
-    """What stood before every text in training stands before every text."""
-    query = prompts.get("query")
-    return "query" if query and prompts.get("document") == query else None

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from schemas.manifest import MANIFEST_NAME, Manifest
 from trainer.encode import TextEncoder
-from trainer.encode_blocks import encode_to_file
+from trainer.encode_blocks import BlockOptions, encode_to_file
 from trainer.exact_search import search
 from trainer.mine_texts import Texts, TrainTexts, collect
 from trainer.mined_dataset import Recipe, write_dataset
@@ -125,9 +125,11 @@ def mine(
     work = output / WORK_FOLDER
     work.mkdir(parents=True, exist_ok=True)
     texts = collect(parent, work, config.limit)
-    key = hashlib.sha256(f"{miner.digest} {parent.content_hash} {config.limit} {config.max_tokens}".encode())
-    anchors = _vectors(miner, texts.anchors, work / f"anchors-{key.hexdigest()}.npy", config, stage)
-    positives = _vectors(miner, texts.positives, work / f"positives-{key.hexdigest()}.npy", config, stage)
+    query, document = miner.encoder.prompts.query, miner.encoder.prompts.document
+    made_of = (miner.digest, parent.content_hash, config.limit, config.max_tokens, query, document)
+    key = hashlib.sha256(repr(made_of).encode()).hexdigest()
+    anchors = _vectors(miner, texts.anchors, query, work / f"anchors-{key}.npy", config, stage)
+    positives = _vectors(miner, texts.positives, document, work / f"positives-{key}.npy", config, stage)
     with stage("searching", len(texts.anchors)) as progress:
         chosen, passed_over = _choose(texts, anchors, positives, config, progress)
     recipe = Recipe(
@@ -168,7 +170,9 @@ def _make_room(output: Path, overwrite: bool) -> None:
                 file.unlink()
 
 
-def _vectors(miner: Miner, texts: Texts, path: Path, config: MineConfig, stage: Stage) -> NDArray[np.float32]:
+def _vectors(
+    miner: Miner, texts: Texts, prompt: str, path: Path, config: MineConfig, stage: Stage
+) -> NDArray[np.float32]:
     """[n, D], mapped from the file, which an earlier call may have made."""
     if not path.is_file():
         with stage(f"encoding {path.name.partition('-')[0]}", len(texts)) as progress:
@@ -176,7 +180,8 @@ def _vectors(miner: Miner, texts: Texts, path: Path, config: MineConfig, stage: 
             miner.encoder.limit = min(limit, config.max_tokens or limit)
             try:
                 digest = f"{miner.digest} {miner.encoder.limit}"
-                encode_to_file(miner.encoder, digest, texts, path, progress=progress)
+                options = BlockOptions(prompt=prompt)
+                encode_to_file(miner.encoder, digest, texts, path, options=options, progress=progress)
             finally:
                 miner.encoder.limit = limit
     return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -238,5 +243,7 @@ def _facts(parent: Manifest, miner: Miner, config: MineConfig) -> dict[str, Any]
         "mined_from": parent.content_hash,
         "encoder": miner.name,
         "encoder_sha256": miner.digest,
+        "query_prompt": miner.encoder.prompts.query,
+        "document_prompt": miner.encoder.prompts.document,
         **dataclasses.asdict(config),
     }

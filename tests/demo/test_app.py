@@ -18,6 +18,8 @@ from fastapi.testclient import TestClient
 from demo.app import make_app
 from demo.forms import MOST_BYTES
 from demo.serve import DemoConfig, open_served
+from trainer.encode import TextEncoder
+from trainer.encoders.settings import EncoderSettings, Prompts
 
 TEXTS = ["w1 w2 w3", "w4 w5", "w1 w2 w9"]
 
@@ -54,6 +56,26 @@ def test_a_text_of_the_corpus_is_found_first_by_itself_or_its_number(client: Tes
         assert found["searched"] == 100 and len(found["hits"]) == 3
         assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
         assert "".join(piece for piece, _ in found["hits"][0]["pieces"]) == text
+
+
+def test_queries_and_texts_have_their_own_prompts(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "tiny")
+    plain = TextEncoder.open(folder)  # before it has prompts
+    EncoderSettings(Prompts({"query": "w1 w1 ", "document": "w30 ", "any": "w7 "}, "any")).save(folder)
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    served = open_served(DemoConfig(encoders=(str(folder),), corpus=tmp_path / "corpus.txt"))
+    assert served.search is not None
+    served.search.vectors(served.encoder(None)).wait()
+    client = TestClient(make_app(served), base_url="http://localhost", raise_server_exceptions=False)
+    [query] = plain.encode(["w1 w1 w2 w9"])
+    found = client.post("/api/search", json={"query": "w2 w9", "hits": 3}).json()["hits"]
+    expected = plain.encode([f"w30 {text}" for text in TEXTS]) @ query
+    assert [hit["score"] for hit in found] == pytest.approx(sorted(expected, reverse=True), abs=1e-5)
+    answers = client.post("/api/answers", json={"query": "w2 w9", "answers": TEXTS}).json()["ranking"]
+    assert {one["number"]: one["score"] for one in answers} == pytest.approx(dict(enumerate(expected)), abs=1e-5)
+    scores = client.post("/api/similarity", json={"main": "w2 w9", "others": TEXTS}).json()["encoders"][0]["scores"]
+    main, *others = plain.encode([f"w7 {text}" for text in ("w2 w9", *TEXTS)])
+    assert scores == pytest.approx([float(main @ other) for other in others], abs=1e-5)
 
 
 def test_the_map_holds_every_point_once_inside_its_bounds(client: TestClient) -> None:

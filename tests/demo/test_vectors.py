@@ -26,7 +26,7 @@ class Counted:
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
-    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], /, *, prompt: str = "") -> NDArray[np.float32]:
         self.encoded += texts
         return np.array([[len(text), sum(map(ord, text)), 1] for text in texts], np.float32)
 
@@ -90,7 +90,7 @@ def test_where_nothing_can_be_kept_vectors_are_made_all_the_same(tmp_path: Path)
 
 def test_an_encoder_that_fails_is_told_and_what_was_done_can_be_searched(tmp_path: Path) -> None:
     class Failing(Counted):
-        def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        def encode(self, texts: Sequence[str], /, *, prompt: str = "") -> NDArray[np.float32]:
             if self.encoded:
                 raise OSError("no memory")
             return super().encode(texts)

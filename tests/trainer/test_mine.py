@@ -16,6 +16,7 @@ from schemas.pair import Pair, normalise
 from schemas.shards import read_shard
 from trainer import mine as mine_module
 from trainer.encode import TextEncoder
+from trainer.encoders.settings import EncoderSettings, Prompts
 from trainer.mine import MineConfig, Miner, mine
 from trainer.train import train
 
@@ -181,6 +182,25 @@ def test_a_dataset_that_is_there_is_replaced_only_when_asked(miner: Miner, tmp_p
     assert again.negatives == {2: 60} and not list(verify(again.manifest))
     with pytest.raises(ValueError, match="is the dataset that is mined"):
         mine(parent, miner, tmp_path / "a", ALL, overwrite=True)
+
+
+def test_anchors_are_queries_and_positives_documents_to_an_encoder_with_prompts(miner: Miner, tmp_path: Path) -> None:
+    pairs = topic_pairs("a", 60, 1)
+    parent = write_dataset(tmp_path / "a", "a", {"train": pairs})
+    folder = write_encoder(tmp_path / "tiny")
+    EncoderSettings(Prompts({"query": "w1 w1 ", "document": "w30 "}, "query")).save(folder)
+    prompted = mine(parent, Miner(TextEncoder.open(folder), "tiny", "d"), tmp_path / "mined", ALL).manifest
+    positives = list({pair.positive for pair in pairs})
+    documents = miner.encoder.encode([f"w30 {text}" for text in positives])
+    for pair in pairs_of(prompted):
+        [query] = miner.encoder.encode([f"w1 w1 {pair.anchor}"])
+        right = {normalise(p.positive) for p in pairs if p.anchor == pair.anchor} | {normalise(pair.anchor)}
+        best = max(float(query @ v) for t, v in zip(positives, documents, strict=True) if normalise(t) not in right)
+        assert float(query @ documents[positives.index(pair.negatives[0])]) == pytest.approx(best, abs=1e-5)
+    plain = mine(parent, miner, tmp_path / "plain", ALL).manifest
+    assert [p.negatives for p in pairs_of(prompted)] != [p.negatives for p in pairs_of(plain)]
+    said = [(m.parts[0].options["query_prompt"], m.parts[0].options["document_prompt"]) for m in (prompted, plain)]
+    assert said == [("w1 w1 ", "w30 "), ("", "")]
 
 
 @pytest.mark.slow

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.encoders.settings import EncoderSettings, Prompts, Similarity
 from trainer.evaluate.baselines import Bm25, TfIdf
 from trainer.evaluate.nearest import nearest
 from trainer.evaluate.similarity import cosines, dots, unit_rows
 from trainer.evaluate.task import Contender, Encode, Ranking
 
-Similarity = Literal["cosine", "dot"]
 BASELINES: dict[str, Callable[[], Contender]] = {"bm25": Bm25, "tfidf": TfIdf}
-SETTINGS = "config_sentence_transformers.json"
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """What an encoder wants before a text, by its part: of a query, of a document, of any other text."""
-
-    query: str = ""
-    document: str = ""
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +31,7 @@ class VectorContender:
 
     def similarities(self, left: Sequence[str], right: Sequence[str]) -> NDArray[np.float64]:
         """float64[n], each distinct text encoded once."""
-        vectors, places = self._encode_once([*left, *right], self.prompts.text)
+        vectors, places = self._encode_once([*left, *right], self.prompts.default)
         compare = cosines if self.similarity == "cosine" else dots
         return compare(vectors[places[: len(left)]], vectors[places[len(left) :]])
 
@@ -65,7 +54,7 @@ class VectorContender:
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32[n, D], each distinct text encoded once."""
-        vectors, places = self._encode_once(texts, self.prompts.text)
+        vectors, places = self._encode_once(texts, self.prompts.default)
         return vectors[places]
 
     def _sided(self, texts: Sequence[str], prompt: str) -> NDArray[np.float32]:
@@ -98,7 +87,8 @@ def open_contender(name: str, progress: Progress | None = None) -> Contender:
     from trainer.encoders.fetch import resolve_encoder
 
     folder = resolve_encoder(name)
-    similarity, prompts = read_settings(folder)
+    settings = EncoderSettings.load(folder)
+    similarity, prompts = settings.similarity, settings.prompts
     try:
         encoder = TextEncoder.open(folder)
     except (ValueError, FileNotFoundError) as error:
@@ -130,25 +120,3 @@ def _open_elsewhere(folder: Path, error: Exception) -> Encode:
         return np.asarray(model.encode(list(texts), prompt="", show_progress_bar=False), np.float32)
 
     return encode
-
-
-def read_settings(folder: Path) -> tuple[Similarity, Prompts]:
-    """An encoder's similarity and prompts from its `config_sentence_transformers.json`; cosine and none without one.
-
-    Raises ValueError for a similarity that is neither cosine nor dot.
-    """
-    path = folder / SETTINGS
-    if not path.is_file():
-        return "cosine", Prompts()
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
-    similarity = document.get("similarity_fn_name") or "cosine"
-    if similarity not in get_args(Similarity):
-        raise ValueError(f"{path}: similarity_fn_name is {similarity!r}; expected cosine or dot")
-    prompts = document.get("prompts") or {}
-    default = prompts.get(document.get("default_prompt_name") or "", "")
-    # As sentence-transformers does: the default stands before texts that are neither query nor document.
-    document_prompt = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), "")
-    return similarity, Prompts(query=prompts.get("query") or "", document=document_prompt, text=default)

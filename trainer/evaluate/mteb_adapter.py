@@ -10,7 +10,6 @@ The class fulfils `mteb.models.EncoderProtocol` without inheriting, so that impo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from trainer.encode import TextEncoder
 from trainer.encoders.fetch import resolve_encoder
-from trainer.evaluate.contenders import SETTINGS, read_settings
+from trainer.encoders.settings import EncoderSettings
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta  # pyright: ignore[reportMissingImports]
@@ -46,14 +45,14 @@ class MtebEncoder:
             raise ValueError(f"{model_name}: {asked}; expected none of them, JAX chooses its device by JAX_PLATFORMS")
         folder = resolve_encoder(model_name)
         self.encoder = TextEncoder.open(folder)
-        similarity, self.prompts = read_settings(folder)
-        self.named_prompts = _named_prompts(folder)
+        settings = EncoderSettings.load(folder)
+        self.prompts = settings.prompts
         self.mteb_model_meta = _describe(
             _name(model_name, folder),
             revision or _digest(folder),
             self.encoder,
-            similarity=similarity,
-            has_prompts=any((self.prompts.query, self.prompts.document, self.prompts.text, *self.named_prompts)),
+            similarity=settings.similarity,
+            has_prompts=bool(self.prompts.named),
         )
 
     def encode(
@@ -87,9 +86,9 @@ class MtebEncoder:
         side = getattr(prompt_type, "value", prompt_type)
         for name in (task_metadata.name, task_metadata.type):
             for key in (f"{name}-{side}", name) if side else (name,):
-                if key in self.named_prompts:
-                    return self.named_prompts[key]
-        return {"query": self.prompts.query, "document": self.prompts.document}.get(side or "", self.prompts.text)
+                if key in self.prompts.named:
+                    return self.prompts.named[key]
+        return {"query": self.prompts.query, "document": self.prompts.document}.get(side or "", self.prompts.default)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """[m, D] and [n, D] → a tensor [m, n], as the encoder compares."""
@@ -115,13 +114,6 @@ def _name(name: str, folder: Path) -> str:
     if Path(name).is_dir():
         return f"{OURS}/{folder.resolve().name}"
     return name if "/" in name else f"sentence-transformers/{name}"
-
-
-def _named_prompts(folder: Path) -> dict[str, str]:
-    """Every prompt of the folder's settings, which `read_settings` has found sound."""
-    path = folder / SETTINGS
-    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {name: prompt for name, prompt in (document.get("prompts") or {}).items() if prompt is not None}
 
 
 def _digest(folder: Path) -> str:

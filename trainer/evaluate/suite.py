@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
+from trainer.encoders.settings import Similarity
 from trainer.evaluate.bitext import read_bitext
-from trainer.evaluate.contenders import Similarity, VectorContender
+from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.duplicates import read_duplicates
 from trainer.evaluate.gender_bias import read_gender_bias
 from trainer.evaluate.labelled import read_classification, read_clustering

@@ -14,7 +14,7 @@ from made import WORDS, hashed_words
 
 from trainer.encode import TextEncoder
 from trainer.evaluate.baselines import WORD, Bm25, TfIdf
-from trainer.evaluate.contenders import Prompts, VectorContender, open_contender, read_settings
+from trainer.evaluate.contenders import VectorContender, open_contender
 from trainer.evaluate.task import Contender
 
 QUERIES = ["read the file", "a blue sea", "nothing of these", "the the file"]
@@ -73,17 +73,6 @@ def test_vectors_that_are_not_finite_are_refused() -> None:
 def write_settings(folder: Path, **settings: object) -> Path:
     (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
     return folder
-
-
-def test_settings_tell_similarity_and_prompts(tmp_path: Path) -> None:
-    assert read_settings(tmp_path) == ("cosine", Prompts())
-    write_settings(tmp_path, similarity_fn_name="dot", prompts={"query": "q: ", "passage": "p: ", "document": ""})
-    assert read_settings(tmp_path) == ("dot", Prompts("q: ", "p: ", ""))
-    write_settings(tmp_path, prompts={"sts": "s: "}, default_prompt_name="sts", similarity_fn_name=None)
-    assert read_settings(tmp_path) == ("cosine", Prompts("", "", "s: "))
-    write_settings(tmp_path, similarity_fn_name="euclidean")
-    with pytest.raises(ValueError, match="similarity_fn_name is 'euclidean'; expected cosine or dot"):
-        read_settings(tmp_path)
 
 
 def test_an_encoder_folder_is_a_contender_with_its_prompts(tmp_path: Path) -> None:
