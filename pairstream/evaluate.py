@@ -14,6 +14,7 @@ from pairstream.quiet import progress_bar, quiet_libraries
 from pairstream.wrong_call import example_of
 
 if TYPE_CHECKING:
+    from trainer.evaluate.gender_bias import BiasReport
     from trainer.evaluate.suite import TaskSpec
     from trainer.evaluate.task import Outcome, Task
 
@@ -63,7 +64,7 @@ class Arguments:
     candidates: int = 1000
     """Distinct held-out positives of each preprocessed dataset among which each anchor has to find its own."""
     card: bool = False
-    """Put the scores of retrieval into the model card of the first encoder."""
+    """Put all scores, gender bias too, into the model card of the first encoder, a folder; in place of those there."""
     json: bool = False
     """Print one JSON document instead of tables."""
 
@@ -82,18 +83,17 @@ def main(argv: Sequence[str]) -> None:
     if arguments.occupations is not None and arguments.gender_bias is None:
         raise UsageError(f"--occupations {arguments.occupations} belongs to --gender-bias; expected both")
     quiet_libraries()
+    from trainer.card_scores import check_card
     from trainer.evaluate.contenders import open_contender
     from trainer.evaluate.suite import evaluate
 
     tasks = _open_tasks(arguments)
     if set(arguments.encoders) == {"bm25"} and all(task.needs_vectors for task in tasks):
         raise ValueError("bm25 has no vectors, which all of these tasks need; expected an encoder or tfidf")
+    if arguments.card:
+        check_card(arguments.encoders[0])
     if arguments.plot is not None:
         evaluate_bias.check_plot(arguments.plot, tasks)
-    if arguments.card:
-        from trainer.card import refuse_no_card
-
-        refuse_no_card(arguments.encoders[0])
     outcomes: dict[str, dict[str, Outcome]] = {}
     for name in arguments.encoders:
         outcomes[name] = evaluate(tasks, open_contender(name, progress_bar))
@@ -102,16 +102,10 @@ def main(argv: Sequence[str]) -> None:
         contender: {task: {**outcome.scores, **sizes[task]} for task, outcome in of_one.items()}
         for contender, of_one in outcomes.items()
     }
-    if arguments.card:
-        from trainer.card import put_scores
-
-        retrieval = [task.name for task in tasks if task.kind == "retrieval"]
-        put_scores(
-            arguments.encoders[0],
-            {name: {task: of_one[task] for task in retrieval} for name, of_one in scores.items()},
-        )
     differences = _differences(outcomes)
     reports = evaluate_bias.reports_of(outcomes)
+    if arguments.card:
+        _put_into_card(arguments.encoders[0], scores, {task.name: task.kind for task in tasks}, reports)
     if arguments.plot is not None:
         evaluate_bias.write_page(reports, arguments.plot)
     if arguments.json:
@@ -160,6 +154,23 @@ def _bitext_specs(arguments: Arguments) -> list[TaskSpec]:
         else:
             raise UsageError(f"--bitext {path} holds one text a line; expected the file of the other language after it")
     return specs
+
+
+def _put_into_card(
+    folder: str, scores: Scores, kinds: Mapping[str, str], reports: Mapping[str, Mapping[str, BiasReport]]
+) -> None:
+    """What was not evaluated in this call stays in the card as it is: all scores, or all of bias."""
+    from trainer.card_scores import put_bias, put_scores
+
+    titled = {("this encoder" if name == folder else name): of_one for name, of_one in scores.items()}
+    on_tasks = {
+        name: {task: values for task, values in of_one.items() if task not in reports.get(folder, {})}
+        for name, of_one in titled.items()
+    }
+    if any(on_tasks.values()):
+        put_scores(folder, on_tasks, kinds)
+    if folder in reports:
+        put_bias(folder, evaluate_bias.card_tables(reports[folder]))
 
 
 def _differences(outcomes: Mapping[str, Mapping[str, Outcome]]) -> dict[str, list[dict[str, Any]]]:

@@ -60,6 +60,17 @@ def print_reports(reports: Mapping[str, Mapping[str, BiasReport]]) -> None:
                 print(f"  {what:<{width}}  {value}")
 
 
+def card_tables(reports: Mapping[str, BiasReport]) -> dict[str, list[tuple[str, str]]]:
+    """{how it was measured: rows} of each report, for a model card."""
+    from trainer.evaluate.gender_bias import card_rows
+
+    about = (
+        "Of two gendered versions of a sentence, which is nearer to the one without gender? `pairstream evaluate "
+        "--gender-bias` on {task}, with 95% intervals:"
+    )
+    return {about.format(task=task): card_rows(task, report) for task, report in reports.items()}
+
+
 def write_page(reports: Mapping[str, Mapping[str, BiasReport]], path: Path) -> None:
     """The page appears whole."""
     from pairstream.bias_page import page

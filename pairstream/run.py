@@ -78,10 +78,11 @@ def main(argv: Sequence[str]) -> None:
     trained = stages.scores("scores", ("evaluate", str(encoder), *evaluation), [*data, encoder_digest(encoder)])
     scores = {"base": before.get(config.encoder), "trained": trained[str(encoder)], "bm25": before["bm25"]}
     scores = {name: of_one for name, of_one in scores.items() if of_one is not None}
-    from trainer.card import put_scores  # it brings JAX, which the stages load for themselves
+    from trainer.card_scores import put_scores  # it brings JAX, which the stages load for themselves
 
     titles = {"trained": "this encoder", "base": config.encoder, "bm25": "BM25"}
-    put_scores(encoder, {title: scores[name] for name, title in titles.items() if name in scores})
+    titled = {title: scores[name] for name, title in titles.items() if name in scores}
+    put_scores(encoder, titled, dict.fromkeys(scores["trained"], "retrieval"))
 
     metrics = {
         "pairs": sum(manifest.records("train") for manifest in manifests),

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from schemas.manifest import Manifest
 from schemas.mixture import Mixture
@@ -89,7 +88,7 @@ Data keeps the licence of its source. {weights}
 ## Bias
 
 {bias_begin}
-Not measured.
+Not measured: `pairstream evaluate FOLDER --gender-bias --card`
 {bias_end}
 
 ## Limits
@@ -166,7 +165,7 @@ def write_card(
         pooling=pooling,
         setting_rows="\n".join(f"| {name} | {value} |" for name, value in settings.items()),
     )
-    _replace(Path(folder) / CARD, card)
+    replace_card(Path(folder) / CARD, card)
 
 
 def _forms(dtype: str, forms: Sequence[str]) -> str:
@@ -249,59 +248,8 @@ def _shares(mixture: Mixture, lines: dict[str, int], step: int) -> dict[str, flo
     return shares
 
 
-def refuse_no_card(folder: str | Path) -> None:
-    """Raises FileNotFoundError for a folder without a card, before anything is computed for one."""
-    if not (Path(folder) / CARD).is_file():
-        raise FileNotFoundError(f"{folder}: no {CARD} for scores; expected an encoder that `pairstream export` wrote")
-
-
-def put_scores(folder: str | Path, scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """Put `{contender: {dataset: {measure: value}}}` into the card, in place of what stood there.
-
-    Raises FileNotFoundError or ValueError when the folder has no card of ours.
-    """
-    datasets = list(dict.fromkeys(dataset for of_one in scores.values() for dataset in of_one))
-    measures = ("mrr@10", "ndcg@10", "recall@10")
-    lines = []
-    for dataset in datasets:
-        first = next(of_one[dataset] for of_one in scores.values() if dataset in of_one)
-        lines += [
-            f"Held-out groups of `{dataset}`: {first['queries']:,} queries, {first['candidates']:,} candidates.\n",
-            f"| | {' | '.join(measures)} |",
-            f"| --- |{' ---: |' * len(measures)}",
-            *(
-                f"| {name} | {' | '.join(f'{of_one[dataset][measure]:.3f}' for measure in measures)} |"
-                for name, of_one in scores.items()
-            ),
-            "",
-        ]
-    _put(Path(folder) / CARD, "scores", (SCORES_BEGIN, SCORES_END), lines)
-
-
-def put_bias(folder: str | Path, results: Mapping[str, str | float], *, about: str) -> None:
-    """Put measures of bias into the card, in place of what stood there; `about` says how they were taken.
-
-    Raises ValueError when the folder has no card of ours.
-    """
-    rows = [f"| {name} | {value if isinstance(value, str) else f'{value:.3f}'} |" for name, value in results.items()]
-    _put(
-        Path(folder) / CARD,
-        "bias",
-        (BIAS_BEGIN, BIAS_END),
-        [about, "", "| measure | value |", "| --- | ---: |", *rows, ""],
-    )
-
-
-def _put(path: Path, section: str, marks: tuple[str, str], lines: Sequence[str]) -> None:
-    text = path.read_text() if path.is_file() else ""
-    before, begin, rest = text.partition(marks[0])
-    _, end, after = rest.partition(marks[1])
-    if not begin or not end:
-        raise ValueError(f"{path}: no {section} section; expected a card that `pairstream export` wrote")
-    _replace(path, before + begin + "\n" + "\n".join(lines) + end + after)
-
-
-def _replace(path: Path, text: str) -> None:
+def replace_card(path: Path, text: str) -> None:
+    """Write a card, whole, in place of the one that was there."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
+    temporary.write_bytes(text.encode())
     os.replace(temporary, path)

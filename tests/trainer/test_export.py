@@ -11,7 +11,6 @@ import pytest
 from corpora import write_run
 from tokenizers import Tokenizer
 
-from trainer.card import put_bias, put_scores
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
 from trainer.export import ExportOptions, export
@@ -77,25 +76,12 @@ def test_an_export_that_is_refused_leaves_no_folder(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_card_says_what_it_was_trained_on_and_takes_scores(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+def test_the_card_says_what_it_was_trained_on(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, folder = run
-    encoder = tmp_path / "encoder"
-    export(config, folder, encoder)
-    card = (encoder / "README.md").read_text()
+    export(config, folder, tmp_path / "encoder")
+    card = (tmp_path / "encoder" / "README.md").read_text()
     assert "| a | text → text | 200 | 2 | 66.7% |" in card
     assert "Not evaluated yet" in card
-    row = {"mrr@10": 0.5, "ndcg@10": 0.6, "recall@10": 0.75, "queries": 20, "candidates": 20}
-    for _ in range(2):  # the second time replaces the first
-        put_scores(encoder, {"this": {"a": row}, "bm25": {"a": row}})
-    card = (encoder / "README.md").read_text()
-    assert card.count("| this | 0.500 | 0.600 | 0.750 |") == 1 and "Not evaluated yet" not in card
-
-
-def test_a_card_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("# mine")
-    with pytest.raises(ValueError, match="no scores section"):
-        put_scores(tmp_path, {})
-    assert (tmp_path / "README.md").read_text() == "# mine"
 
 
 @pytest.mark.parametrize(("similarity", "last"), [("cosine", "2_Normalize"), ("dot", "1_Pooling")])
@@ -126,15 +112,6 @@ def test_the_card_says_how_it_was_trained_and_how_vectors_are_compared(
     card = (tmp_path / "dot" / "README.md").read_text()
     assert "compared by dot product" in card and "Dot-product softmax" in card and "cosine" not in card.lower()
     assert "stored in bfloat16" in card
-
-
-def test_bias_goes_into_the_card_once_it_is_measured(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
-    config, folder = run
-    export(config, folder, tmp_path / "encoder")
-    for value in (0.25, 0.5):
-        put_bias(tmp_path / "encoder", {"prefers he": value}, about="On made-up sentences.")
-    card = (tmp_path / "encoder" / "README.md").read_text()
-    assert "Not measured." not in card and "| prefers he | 0.500 |" in card and "0.250" not in card
 
 
 def test_bfloat16_weights_are_close_and_half_the_size(run: tuple[TrainConfig, Path], tmp_path: Path) -> None:
