@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import pytest
 
 from trainer.encode import TextEncoder
 from trainer.encoders.families import FAMILIES
+from trainer.encoders.fetch import MINILM, MPNET, resolve_encoder
 from trainer.encoders.relative import relative_buckets
 from trainer.encoders.weights import load_encoder, save_encoder
 
@@ -19,16 +19,37 @@ transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.interop
 
-RELEASED = {  # folders with all-MiniLM-L6-v2 and all-mpnet-base-v2
-    name: os.environ.get(name) for name in ("PAIRSTREAM_MINILM", "PAIRSTREAM_MPNET")
-}
 every_released = pytest.mark.parametrize(
-    "folder",
-    [
-        pytest.param(folder, id=name, marks=pytest.mark.skipif(not folder, reason=f"{name} names no folder"))
-        for name, folder in RELEASED.items()
-    ],
+    "released", [pytest.param(name, marks=pytest.mark.slow if name == MPNET else ()) for name in (MINILM, MPNET)]
 )
+TEXTS = [
+    "A man eats.",
+    "",
+    " ",
+    "\n\t",
+    "?!",
+    "0",
+    "Ein Satz mit Umlauten: äöü ÄÖÜ ß",
+    "naïve café, decomposed: nai\u0308ve cafe\u0301",
+    "東京で雨が降っています。",
+    "Привет, мир",
+    "مرحبا بالعالم",
+    "नमस्ते दुनिया",
+    "👩\u200d🔬 🇳🇴 🙂",
+    "zero\u200bwidth, no\u00a0break, \ufeffmark, \u202eturned",
+    "a\x00b \x07 \ufffd",
+    "<s> [MASK] <mask> </s> [SEP]",
+    "def read_lines(path):\n    return open(path).read().splitlines()",
+    "SELECT * FROM t WHERE a <> 'b' -- c",
+    "https://example.org/a?b=c&d=%20#e",
+    "pneumonoultramicroscopicsilicovolcanoconiosis",
+    "x" * 300,
+    "the " * 400,
+    "the " * 254,
+    "the " * 382,
+    "weather in Oslo " * 20,
+    *(f"Text {n} of many: {' '.join(f'word{n * k}' for k in range(n))}" for n in range(0, 60, 4)),
+]
 every_family = pytest.mark.parametrize("family", FAMILIES)
 LENGTHS = (16, 9, 3, 1)
 
@@ -112,6 +133,14 @@ def test_buckets_of_relative_positions_are_those_of_mpnet():
     np.testing.assert_array_equal(relative_buckets(distances, 32), theirs)
 
 
+@pytest.fixture
+def folder(released: str) -> Path:
+    try:
+        return resolve_encoder(released)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
 @every_released
 def test_a_released_encoder_has_our_hidden_states(folder):
     assert max(differences(folder)) < 1e-5
@@ -120,6 +149,5 @@ def test_a_released_encoder_has_our_hidden_states(folder):
 @every_released
 def test_sentence_transformers_gives_our_vectors(folder):
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    texts = ["A man eats.", "", "Ein Satz mit Umlauten: äöü", "the " * 400, "weather in Oslo " * 20]
-    theirs = sentence_transformers.SentenceTransformer(folder, device="cpu").encode(texts)
-    np.testing.assert_allclose(TextEncoder.open(folder).encode(texts), theirs, atol=1e-5)
+    theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(TextEncoder.open(folder).encode(TEXTS), theirs, atol=1e-5)

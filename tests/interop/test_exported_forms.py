@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from corpora import write_run
 from flax import nnx
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
@@ -135,6 +135,53 @@ def test_plain_transformers_cuts_and_pads_as_we_do(run, tmp_path: Path) -> None:
     mask = inputs["attention_mask"][..., None]
     means = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
     ours = TextEncoder.open(folder).encode(TEXTS)
+    np.testing.assert_allclose(means / np.linalg.norm(means, axis=1, keepdims=True), ours, atol=1e-5)
+
+
+def write_base(family: str, folder: Path) -> Path:
+    """A random encoder of a family, with a tokenizer whose padding has the id that the family wants."""
+    padding = FAMILIES[family].defaults.get("pad_token_id", 0)
+    document = {"model_type": family, "max_position_embeddings": 40, "initializer_range": 0.3, **SMALL}
+    keys = FAMILIES[family].keys
+    config = FAMILIES[family].read_config({keys.get(name, name): value for name, value in document.items()})
+    save_encoder(Encoder(config, rngs=nnx.Rngs(0)), folder)
+    tokens = ["[CLS]", "[SEP]", "[UNK]", *(f"w{n}" for n in range(config.vocab_size - 4))]
+    tokens.insert(padding, "[PAD]")
+    ids = {token: n for n, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+        single="[CLS] $A [SEP]", special_tokens=[(name, ids[name]) for name in ("[CLS]", "[SEP]")]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_of_every_family_opens_elsewhere_with_our_vectors(family: str, tmp_path: Path) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    config = write_run(tmp_path, steps=1, checkpoint_every=1)
+    config = dataclasses.replace(config, encoder=str(write_base(family, tmp_path / "of family")))
+    train(config, tmp_path / "run")
+    folder = tmp_path / "encoder"
+    export(config, tmp_path / "run", folder)
+    ours = TextEncoder.open(folder).encode(TEXTS)
+    assert np.abs(ours[1:] - ours[:-1]).max(axis=1).min() > 1e-3, "neighbours must be told apart"
+    theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+    np.testing.assert_allclose(theirs.encode(TEXTS), ours, atol=1e-5)
+    model, report = transformers.AutoModel.from_pretrained(folder, output_loading_info=True)
+    assert not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert all("pooler." in key for key in report["missing_keys"])
+    inputs = transformers.AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
+    asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        hidden = model.eval()(**asked).last_hidden_state
+    mask = inputs["attention_mask"][..., None]
+    means = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
     np.testing.assert_allclose(means / np.linalg.norm(means, axis=1, keepdims=True), ours, atol=1e-5)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +39,3 @@ def test_transformers_opens_the_weights_with_none_left_over(encoder: Path) -> No
     _, report = transformers.AutoModel.from_pretrained(encoder, output_loading_info=True)
     assert not report["unexpected_keys"] and not report["mismatched_keys"]
     assert all(key.startswith("pooler.") for key in report["missing_keys"])
-
-
-@pytest.mark.skipif("PAIRSTREAM_MINILM" not in os.environ, reason="PAIRSTREAM_MINILM names no encoder folder")
-def test_the_released_minilm_gives_its_published_vectors() -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    folder = os.environ["PAIRSTREAM_MINILM"]
-    texts = ["A man is eating food.", "def read_lines(path):\n    return open(path).read().splitlines()", "x " * 400]
-    theirs = sentence_transformers.SentenceTransformer(folder, device="cpu").encode(texts)
-    np.testing.assert_allclose(theirs, TextEncoder.open(folder).encode(texts), atol=1e-5)

@@ -53,7 +53,7 @@ def test_metrics_are_of_the_encoders_similarity(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "index",
-    ["", "model-index:\n- name: x\n  results: []\n", "model-index: []\n", "model-index:\n- name: x\n\n  results: []\n"],
+    ["", "model-index: []\n", "model-index:\n- name: x\n  results: []\n", "model-index:\n- name: x\n\n  a: 1\n"],
 )
 def test_the_rest_of_the_card_is_the_same_to_the_byte(tmp_path: Path, index: str) -> None:
     path = write_card(tmp_path, CARD.replace("language: en\n", f"{index}language: en\n"))
