@@ -71,6 +71,8 @@ def _check(arguments: Arguments) -> None:
         return
     if arguments.output.suffix not in FORMATS:
         raise UsageError(f"--output {arguments.output}: expected a name that ends in {' or '.join(FORMATS)}")
+    if arguments.output.is_dir():
+        raise UsageError(f"--output {arguments.output} is a folder; expected the name of a file")
     if not arguments.output.parent.is_dir():
         raise FileNotFoundError(f"{arguments.output.parent}: no such folder for --output")
 

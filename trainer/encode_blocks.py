@@ -67,7 +67,6 @@ def encode_to_file(
     if output.suffix not in FORMATS:
         raise ValueError(f"{output}: expected a name that ends in {' or '.join(FORMATS)}")
     folder = blocks_folder(output)
-    folder.mkdir(parents=True, exist_ok=True)
     key = f"{digest} {options.precision} {options.prompt} {encoder.dimensions} {output.suffix}"
     files: list[Path] = []
     done = before = 0
@@ -82,11 +81,13 @@ def encode_to_file(
                     progress(sofar + of_block)
 
             vectors = encoder.encode(block, prompt=options.prompt, progress=advance).astype(options.precision)
+            folder.mkdir(parents=True, exist_ok=True)
             _write_block(path, block, vectors)
         files.append(path)
         done += len(block)
         if progress is not None:
             progress(done)
+    folder.mkdir(parents=True, exist_ok=True)
     joined = folder / f"joined{output.suffix}"
     with open_local(str(joined)) as file:
         _join(file, files, output.suffix, (done, encoder.dimensions), options.precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_blocks_of_other_texts_or_another_encoder_are_made_anew(
 def test_no_texts_give_an_empty_array(encoder: TextEncoder, tmp_path: Path) -> None:
     assert encode_to_file(encoder, "e", [], tmp_path / "v.npy") == (0, 0)
     assert np.load(tmp_path / "v.npy").shape == (0, 16)
+
+
+def test_an_input_that_cannot_be_read_leaves_no_folder(encoder: TextEncoder, tmp_path: Path) -> None:
+    def damaged() -> Iterator[str]:
+        yield "w1"
+        raise ValueError("no text")
+
+    with pytest.raises(ValueError, match="no text"):
+        encode_to_file(encoder, "e", damaged(), tmp_path / "v.npy")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_block_ends_by_texts_or_by_characters() -> None:

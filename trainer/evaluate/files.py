@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+ENDINGS = (".gz", ".bz2", ".xz", ".csv", ".tsv", ".txt", ".jsonl", ".json", ".xml", ".tfrecord", ".parquet")
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -52,7 +53,7 @@ def stem(path: Path) -> str:
     'sts-dev'
     """
     name = path.name
-    while name.endswith((".gz", ".bz2", ".xz", ".csv", ".tsv", ".txt", ".jsonl", ".json", ".xml", ".tfrecord")):
+    while name.endswith(ENDINGS):
         name = name.rpartition(".")[0]
     return name or path.name
 
@@ -161,7 +162,7 @@ def _json_columns(path: Path, wanted: Sequence[Sequence[str]]) -> list[list[str]
             chosen = [document[names[column(path, names, *those)]] for those in wanted]
         except ValueError as error:
             raise ValueError(f"{error} (line {number})") from None
-        rows.append([_text(value) for value in chosen])
+        rows.append([_text(path, number, value) for value in chosen])
     return rows
 
 
@@ -178,10 +179,14 @@ def _parquet_columns(path: Path, wanted: Sequence[Sequence[str]]) -> list[list[s
             columns = [file.read([name]).column(0).to_pylist() for name in chosen]
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file ({error}); fetch it again") from None
-    return [[_text(value) for value in row] for row in zip(*columns, strict=True)]
+    rows = enumerate(zip(*columns, strict=True), start=1)
+    return [[_text(path, number, value) for value in row] for number, row in rows]
 
 
-def _text(value: Any) -> str:
+def _text(path: Path, row: int, value: Any) -> str:
+    """Raises ValueError for a list or an object, whose words in Python are no text of anybody's."""
+    if isinstance(value, list | dict | bytes):
+        raise ValueError(f"{path}: row {row} holds a {type(value).__name__}; expected a text or a number")
     return "" if value is None else str(value).strip()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, v_measure_score
 from sklearn.model_selection import StratifiedKFold
@@ -118,7 +120,10 @@ class ClusteringTask:
         vectors = sparse.csr_matrix(vectors) if sparse.issparse(vectors) else vectors
         labels = self.data.labels
         means = KMeans(self.data.classes, n_init=STARTS, random_state=0)  # pyright: ignore[reportArgumentType]
-        clusters = means.fit_predict(vectors)
+        with warnings.catch_warnings():
+            # Fewer distinct vectors than labels are no error of the user's: there are fewer clusters.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            clusters = means.fit_predict(vectors)
         # Repeated texts share their cluster, which would raise the measure: nothing to resample.
         return Outcome({"v-measure": float(v_measure_score(labels, clusters))}, "v-measure", len(labels), None)
 
@@ -127,10 +132,8 @@ def read_classification(path: Path, *, name: str | None = None, columns: Sequenc
     """A table of texts and labels, or a folder with `train.*` and `test.*` tables."""
     if not path.is_dir():
         data = _number(path, _read(path, columns))
-        if rare := [count for count in np.bincount(data.labels) if count < FOLDS]:
-            raise ValueError(
-                f"{path}: a label has {rare[0]} texts; expected at least {FOLDS}, or a folder with train.*"
-            )
+        if (fewest := int(np.bincount(data.labels).min())) < FOLDS:
+            raise ValueError(f"{path}: a label has {fewest} texts; expected at least {FOLDS}, or a folder with train.*")
         return ClassificationTask(name or stem(path), data)
     files = {split: sorted(file for file in path.iterdir() if stem(file) == split) for split in ("train", "test")}
     for split, found in files.items():

@@ -94,6 +94,20 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, data:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("kind", ["list", "dict", "bytes"])
+def test_nested_columns_are_no_texts(tmp_path: Path, kind: str) -> None:
+    values: dict[str, list] = {"list": [["a"]], "dict": [{"a": "b"}], "bytes": [b"a"]}
+    parquet.write_table(pyarrow.table({"text": pyarrow.array(values[kind])}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=f"row 1 holds a {kind}; expected a text or a number"):
+        read_columns(tmp_path / "a.parquet", ["text"])
+
+
+def test_parquets_types_of_text_are_read_and_nulls_are_blank(tmp_path: Path) -> None:
+    for kind in (pyarrow.string(), pyarrow.large_string(), pyarrow.dictionary(pyarrow.int32(), pyarrow.string())):
+        parquet.write_table(pyarrow.table({"text": pyarrow.array(["a", None, "a"], kind)}), tmp_path / "a.parquet")
+        assert read_columns(tmp_path / "a.parquet", ["text"]) == [["a"], [""], ["a"]]
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_an_absent_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError, match=f"{name} not found"):
