@@ -59,7 +59,7 @@ def test_scores_repeat() -> None:
     [
         ("text,label\na,x\nb,x\n", "every label is 'x'"),
         ("text,label\na,\n,y\n", "no row has both a text and a label"),
-        ("text,label\n" + "a,x\n" * 9 + "b,y\n" * 4, "a label has 4 texts; expected at least 5"),
+        ("text,label\n" + "a,x\n" * 9 + "b,y\n" * 4 + "c,z\n" * 2, "a label has 2 texts; expected at least 5"),
         ("body,kind\na,x\n", "columns are body, kind; expected one called text"),
     ],
 )
