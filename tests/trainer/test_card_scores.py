@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpora import topic_pairs, write_dataset, write_encoder
@@ -34,7 +35,7 @@ def test_tables_and_metadata_hold_every_score(tmp_path: Path) -> None:
     put_scores(tmp_path, {"this": {"d": ROW, "sts": {"spearman": 0.8, "pairs": 9}}, "bm|25": {"d": ROW}}, KINDS)
     card = path.read_bytes().decode()
     assert "| this | 0.500 | 0.250 | – |" in card and r"| bm\|25 | 0.500 |" in card and "`sts`: 9 pairs." in card
-    data = ModelCard(card).data
+    data: Any = ModelCard(card).data
     assert data.model_name == "Ünï" and data.eval_results is not None
     found = {(one.task_type, one.dataset_name, one.metric_type): one.metric_value for one in data.eval_results}
     assert found == {
@@ -100,8 +101,8 @@ def test_evaluate_puts_all_tasks_and_bias_into_the_card(tmp_path: Path, capsys: 
     assert main([*call, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)[str(folder)]
     once = path.read_bytes()
-    results = ModelCard(once.decode()).data.eval_results
-    assert results is not None
+    data: Any = ModelCard(once.decode()).data
+    results = data.eval_results
     assert {one.dataset_name for one in results} == {"d", "sts", "labelled"}
     [ndcg] = [one.metric_value for one in results if one.metric_type == "cosine_ndcg@10"]
     assert ndcg == pytest.approx(printed["d"]["ndcg@10"], abs=1e-6)
