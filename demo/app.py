@@ -179,7 +179,8 @@ def compare(
     encoder: SharedEncoder, main: str, others: Sequence[str], sides: tuple[Side, Side] = ("default", "default")
 ) -> list[float]:
     """The similarity of a text with each of the others, in float64; `sides` are its and theirs."""
-    each: list[Side] = [sides[0]] + [sides[1]] * len(others)
+    own, theirs = sides
+    each: Sequence[Side] = (own, *(theirs for _ in others))
     vectors = encoder.encode([main, *others], each).astype(np.float64)
     return (vectors[1:] @ vectors[0]).tolist()
 
