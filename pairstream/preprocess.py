@@ -172,7 +172,7 @@ def _parse(
     import tyro
 
     from pipelines.decontaminate import EvalOptions
-    from pipelines.filters import FilterOptions
+    from pipelines.filters.options import FilterOptions
 
     plain = tyro.conf.arg(name="")  # no `--options.` before the options
     groups = [

@@ -12,7 +12,7 @@ import orjson
 
 from pipelines.decontaminate import EvalTexts
 from pipelines.dedup import RANKS, REJECTS, Entries, to_blob
-from pipelines.filters import Filter
+from pipelines.filters.rule import Filter
 from pipelines.funnel import Drop
 from pipelines.hot_texts import TEXTS, smallest_keys
 from pipelines.near_duplicates import Members, Signer

@@ -23,7 +23,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.decontaminate import EvalOptions
 from pipelines.dedup import REJECTS
-from pipelines.filters import FilterOptions
+from pipelines.filters.options import FilterOptions
 from pipelines.layout import parse_size
 from pipelines.output import Target, find_target
 from pipelines.sources.base import DatasetInfo, Source

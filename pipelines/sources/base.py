@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pipelines.files import InputFile, match_files
-from pipelines.filters import CLEAN, Filter, empty_text, same_text
+from pipelines.filters.degenerate import empty_text, same_text
+from pipelines.filters.options import CLEAN
+from pipelines.filters.rule import Filter
 from pipelines.funnel import Outcome
 
 if TYPE_CHECKING:

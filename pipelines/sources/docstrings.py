@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from pipelines.files import InputFile, open_raw
-from pipelines.filters import Filter, LengthRule, same_text
+from pipelines.filters.degenerate import same_text
+from pipelines.filters.lengths import LengthRule
+from pipelines.filters.rule import Filter
 from pipelines.funnel import BadFile, Drop, Read
 from pipelines.sources.base import DatasetInfo, Source, Stage
 from schemas.pair import Pair

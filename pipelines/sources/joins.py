@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from pipelines.files import InputFile
-from pipelines.filters import Filter, empty_text, same_text
+from pipelines.filters.degenerate import empty_text, same_text
+from pipelines.filters.rule import Filter
 from pipelines.funnel import BadFile, Drop, Keyed, Read
 from pipelines.sources.base import DatasetInfo, RowSource, Stage
 from pipelines.sources.records import Reader, RecordSource, read_records

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 from pipelines.files import InputFile, match_files
-from pipelines.filters import Filter, empty_text, same_text
+from pipelines.filters.degenerate import empty_text, same_text
+from pipelines.filters.rule import Filter
 from pipelines.funnel import Drop, Keyed, Read
 from pipelines.sources.base import DatasetInfo, Source, Stage
 from pipelines.sources.question_answering import as_text, field, rows_of

@@ -19,7 +19,8 @@ import msgspec
 import orjson
 
 from pipelines.files import InputFile, UnreadableFileError, match_files, read_lines
-from pipelines.filters import NameRule, is_bot, load_names
+from pipelines.filters.boilerplate import is_bot
+from pipelines.filters.names import NameRule, load_names
 from pipelines.funnel import BadFile, Drop, KeyedBlock, Origin, Outcome, Read
 from pipelines.sources.base import DatasetInfo, Source, Stage
 from schemas.pair import Pair

@@ -10,7 +10,7 @@ from pipelines import collect
 from pipelines.collect import BANDS, CELLS, TEST_TEXTS, PairCollector, PairRules
 from pipelines.decontaminate import load_eval_texts
 from pipelines.dedup import RANKS, REJECTS, Entries, from_blob
-from pipelines.filters import not_unicode
+from pipelines.filters.degenerate import not_unicode
 from pipelines.funnel import Drop
 from pipelines.hot_texts import TEXTS
 from pipelines.near_duplicates import Signer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.decontaminate import EvalOptions
-from pipelines.filters import FilterOptions
+from pipelines.filters.options import FilterOptions
 from pipelines.job import Job
 from pipelines.preprocess import JobError, run
 from pipelines.sources.docstrings import Docstrings

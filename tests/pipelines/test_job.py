@@ -2,7 +2,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from pipelines.decontaminate import EvalOptions
-from pipelines.filters import FilterOptions
+from pipelines.filters.options import FilterOptions
 from pipelines.job import LOCAL_RUNNER, Job
 from pipelines.sources.docstrings import Docstrings
 from pipelines.sources.reddit import Reddit

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.filters import FilterOptions
+from pipelines.filters.options import FilterOptions
 from pipelines.funnel import BadFile, Drop, KeyedBlock, Origin, Read
 from pipelines.job import Job
 from pipelines.preprocess import JobError, run
