@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.row import Row
-from pipelines.near_duplicates import Members, Signer, near_duplicates
+from pipelines.minhash import Signer
+from pipelines.near_duplicates import Members, near_duplicates
 from schemas.pair import TEST, Pair, fingerprint, normalise, shuffle_key, split_of
 
 PAIRS = 20_000

@@ -15,7 +15,8 @@ from pipelines.dedup import RANKS, REJECTS, Entries, to_blob
 from pipelines.filters.rule import Filter
 from pipelines.funnel import Drop
 from pipelines.hot_texts import TEXTS, smallest_keys
-from pipelines.near_duplicates import Members, Signer
+from pipelines.minhash import Signer
+from pipelines.near_duplicates import Members
 from pipelines.shuffle import Blob, places_by_prefix
 from schemas.example import encode_pairs
 from schemas.pair import TEST, Pair, fingerprint, shuffle_keys, split_of

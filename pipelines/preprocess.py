@@ -39,7 +39,7 @@ from pipelines.layout import (
     write_tasks,
 )
 from pipelines.marks import FindNearDuplicates, ReadKnown
-from pipelines.near_duplicates import Signer
+from pipelines.minhash import Signer
 from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, locked, make_room
 from pipelines.progress import State, watched
 from pipelines.shuffle import Shuffle

@@ -13,7 +13,7 @@ from pipelines.dedup import RANKS, REJECTS, Entries, from_blob
 from pipelines.filters.degenerate import not_unicode
 from pipelines.funnel import Drop
 from pipelines.hot_texts import TEXTS
-from pipelines.near_duplicates import Signer
+from pipelines.minhash import Signer
 from pipelines.shuffle import Blob
 from schemas.example import decode_pair, reason_of
 from schemas.pair import Pair, fingerprint, shuffle_key, split_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipelines.collect import BANDS, CELLS, PairCollector, PairRules
 from pipelines.dedup import Keys, from_blob
 from pipelines.marks import FindNearDuplicates, ReadKnown, blobs_of_marks
-from pipelines.near_duplicates import Signer
+from pipelines.minhash import Signer
 from pipelines.shuffle import Blob
 from pipelines.stages import Task
 from schemas.pair import Pair, fingerprint, shuffle_key
