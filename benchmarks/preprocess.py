@@ -24,7 +24,9 @@ from benchmarks.per_comment_job import run_per_comment
 from benchmarks.row import Row
 from pipelines.job import Job
 from pipelines.preprocess import run
-from pipelines.sources.reddit import Reddit, comment_from_row, pair_thread
+from pipelines.sources.reddit import Reddit
+from pipelines.sources.reddit_comments import comment_from_row
+from pipelines.sources.reddit_threads import pair_thread
 from schemas.example import encode_pairs
 from schemas.pair import Pair, fingerprint
 from schemas.shards import frame
@@ -85,9 +87,9 @@ def plain_python(dump: Path) -> int:
             if line and isinstance(parsed := comment_from_row(orjson.loads(line)), tuple):
                 threads[parsed[0]].append(parsed[1])
     rules = Reddit()
-    pairs = [
-        pair for thread in threads.items() for pair in pair_thread(thread, "reddit", rules) if isinstance(pair, Pair)
-    ]
+    bounds = {name: getattr(rules, name) for name in ("min_characters", "max_characters", "depth")}
+    found = (each for thread in threads.items() for each in pair_thread(thread, "reddit", **bounds))
+    pairs = [pair for pair in found if isinstance(pair, Pair)]
     records = encode_pairs(pairs, [fingerprint(pair) for pair in pairs], [""] * len(pairs))
     return sum(len(frame(record)) for record in records)
 

@@ -12,7 +12,7 @@ from pipelines.files import InputFile, UnreadableFileError, open_members
 from pipelines.funnel import BadFile, Drop, Keyed, Read
 from pipelines.sources.base import ConfiguredSource, DatasetInfo, Source, Stage
 from pipelines.sources.records import BadRecord, RecordSource, json_lines
-from pipelines.sources.reddit import DELETED, comment_from_row, plain_id
+from pipelines.sources.reddit_comments import DELETED, comment_from_row, plain_id
 from schemas.pair import Pair
 
 _GONE = (*DELETED, "[deleted by user]", "[ Removed by Reddit ]")
