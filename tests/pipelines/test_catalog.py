@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.catalog import CATALOGUE, SOURCES
+from pipelines.job import Job
+from pipelines.preprocess import JobError, run
+from pipelines.sources import nli, paraphrases, shorter_texts
 from schemas.manifest import is_relative_name
 
 PUBLISHED = {  # name in the original's config, where it has one → count of the card or the config
@@ -71,7 +74,8 @@ def test_every_derived_dataset_has_a_source(name):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_row_says_all_that_a_card_wants(name):
     info = CATALOGUE[name]
-    assert (is_relative_name(name) and "→" in info.tuple) or "↔" in info.tuple, info.tuple
+    assert is_relative_name(name)
+    assert "→" in info.tuple or "↔" in info.tuple, info.tuple
     assert all(text.strip() for text in (info.licence, info.citation, info.raw)), info
     assert info.url or info.citation == "not stated"
 
@@ -92,3 +96,21 @@ def test_weights_are_those_of_the_original(shared_data: Path):
     for name, weight in weights.items():
         if CATALOGUE[name].weight is not None:
             assert CATALOGUE[name].weight == weight, name
+
+
+SENTENCES = {row.info.name: row for family in (nli, shorter_texts, paraphrases) for row in family.ROWS}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_an_empty_or_cut_file_never_becomes_a_dataset(name, tmp_path):
+    row = SENTENCES[name]
+    whole = gzip.compress("".join(f"{letter} line {n}\n" for n in range(99) for letter in "ab").encode())
+    for content, message in (
+        (gzip.compress(b""), "no record was read|premature EOF"),
+        (whole[:-9], "fetch it again"),
+    ):
+        paths = [tmp_path / f"{len(content)}-{side}.gz" for side in range(row.aligned)]
+        for path in paths:
+            path.write_bytes(content)
+        with pytest.raises(JobError, match=message):
+            run(Job(row, tuple(map(str, paths)), str(tmp_path / "out")))
