@@ -12,18 +12,9 @@ import pytest
 from pipelines.funnel import BadFile, Drop, Read
 from pipelines.job import Job
 from pipelines.preprocess import JobError, run
-from pipelines.sources.stackexchange import (
-    ROWS,
-    Post,
-    StackExchange,
-    StackExchangeOptions,
-    choose_answers,
-    pair_posts,
-    parse_link,
-    parse_post,
-    read_posts,
-    site_of,
-)
+from pipelines.sources.stackexchange import ROWS, StackExchange, read_posts, site_of
+from pipelines.sources.stackexchange_pairs import choose_answers
+from pipelines.sources.stackexchange_posts import Post, StackExchangeOptions, parse_link, parse_post
 from schemas.example import decode_pair
 from schemas.manifest import Manifest
 from schemas.pair import Pair, normalise
@@ -222,7 +213,8 @@ def test_a_question_gives_its_title_and_its_body_as_text(tmp_path):
 
 
 def judged(row: StackExchange, *rows: str) -> list:
-    return list(pair_posts(("tea/1", [list(post) for _, post in posts_of(*rows)]), row, "d"))
+    _, pair = row.stages((row.info._replace(name="d"),))
+    return list(pair(("tea/1", [list(post) for _, post in posts_of(*rows)])))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +267,8 @@ def text(letter: str) -> str:
 def chosen(row_name: str, *answers: tuple[int, str, int], **options) -> tuple[str, ...] | str:
     row = BY_NAME[row_name].with_options(StackExchangeOptions(**options))
     assert isinstance(row, StackExchange)
-    return choose_answers({Post(False, id_, score, "", body) for id_, body, score in answers}, row)
+    posts = {Post(False, id_, score, "", body) for id_, body, score in answers}
+    return choose_answers(posts, 1 + row.with_worst_answer, row.settings)
 
 
 @pytest.mark.parametrize(
