@@ -71,9 +71,6 @@ def drops(manifest: Manifest) -> dict[str, int]:
     return {reason: count for stage in manifest.parts[0].funnel for reason, count in stage.drops.items()}
 
 
-# Answers
-
-
 def text(letter: str) -> str:
     return letter * 30
 
