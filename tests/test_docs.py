@@ -35,7 +35,7 @@ def test_the_pages_call_commands_by_options_that_they_have() -> None:
     from pairstream.wrong_call import options_of
     from pipelines.catalog import SOURCES
     from pipelines.decontaminate import EvalOptions
-    from pipelines.filters import FilterOptions
+    from pipelines.filters.options import FilterOptions
 
     calls = calls_of_the_pages()
     assert len(calls) > 30

@@ -65,9 +65,8 @@ class StackExchange(RowSource):
         dataset = datasets[0].name
         read = partial(read_posts, row=self, dataset=dataset)  # site/question → Post or Link
         if self.positive == "duplicate":
-            attach = partial(
-                attach_links, anchor=self.anchor, rules=self.settings
-            )  # site/smaller/larger → LinkEnd of both questions
+            # site/smaller/larger → LinkEnd of both questions
+            attach = partial(attach_links, anchor=self.anchor, rules=self.settings)
             return read, attach, partial(pair_duplicates, dataset=dataset)
         answers = (1 + self.with_worst_answer) if self.positive == "best_answer" else 0
         pair = partial(pair_posts, dataset=dataset, anchor=self.anchor, answers=answers, rules=self.settings)
