@@ -6,22 +6,13 @@ import zipfile
 
 import pytest
 
-from pipelines.job import Job
-from pipelines.preprocess import JobError, run
+from pipelines.preprocess import JobError
 from pipelines.sources.captions import ROWS, aligned_captions, coco_member, flickr_member
 from pipelines.sources.sets import SetOptions
-from schemas.example import decode_pair
 from schemas.pair import Pair
-from schemas.shards import read_shard
+from tests.pipelines.source_rows import run_row
 
 COCO, TOKENS, ALIGNED = ROWS
-
-
-def run_row(row, output, *inputs):
-    """(manifest, pairs) of a whole job."""
-    (manifest,) = run(Job(row, tuple(map(str, inputs)), str(output)))
-    pairs = [decode_pair(record)[0] for located in manifest.shards("train") for record in read_shard(located.path)]
-    return manifest, pairs
 
 
 def fold(text: str) -> str:

@@ -9,9 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.funnel import Drop, Read
-from pipelines.job import Job
-from pipelines.preprocess import JobError, run
+from pipelines.preprocess import JobError
 from pipelines.sources.base import RecordOptions
 from pipelines.sources.code import (
     ROWS,
@@ -23,29 +21,12 @@ from pipelines.sources.code import (
     restore_docstring,
     rfc822_stanzas,
 )
-from pipelines.sources.records import BadRecord, read_records
-from schemas.example import decode_pair
+from pipelines.sources.records import BadRecord
 from schemas.pair import Pair
-from schemas.shards import read_shard
+from tests.pipelines.source_rows import read_row, run_row
 
 ROW = {row.info.name: row for row in ROWS}
 OPTIONS = RecordOptions()
-
-
-def read(name: str, *paths) -> tuple[list[Pair], dict[str, int]]:
-    """(pairs, reason → records) of one input, without Beam; every record is in one of the two."""
-    found = list(read_records("\0".join(map(str, paths)), ROW[name], name))
-    pairs = [item for item in found if isinstance(item, Pair)]
-    reasons = Counter(item.reason for item in found if isinstance(item, Drop))
-    assert len(found) - found.count(Read(name)) == found.count(Read(name)) == len(pairs) + reasons.total()
-    return pairs, dict(reasons)
-
-
-def run_row(row, output, *inputs):
-    """(manifest, pairs) of a whole job."""
-    (manifest,) = run(Job(row, tuple(map(str, inputs)), str(output)))
-    pairs = [decode_pair(record)[0] for located in manifest.shards("train") for record in read_shard(located.path)]
-    return manifest, pairs
 
 
 def only(outcomes) -> Any:
@@ -161,7 +142,7 @@ def test_a_docstring_that_is_no_literal_is_counted():
 def test_the_real_functions_are_restored_with_their_docstrings(shared_data, tmp_path):
     paths = [shared_data / f"code_docstring/parallel_{side}.valid.gz" for side in ("declbodies", "desc")]
     functions, docstrings = map(read_gzip, paths)
-    pairs, reasons = read("code_docstring", *paths)
+    pairs, reasons = read_row(ROW["code_docstring"], *paths)
     assert (len(functions), len(docstrings), len(pairs), reasons) == (3_618, 3_618, 3_618, {})
     parsed = Counter()
     for pair, function, docstring in zip(pairs, functions, docstrings, strict=True):
@@ -199,7 +180,7 @@ def test_a_codenn_line_of_another_width_is_counted(line):
 def test_each_real_codenn_line_is_a_pair(language, lines, shared_data):
     path = shared_data / f"codenn/{language}.valid.txt.gz"
     rows = [line.split("\t") for line in read_gzip(path)]
-    pairs, reasons = read("codenn", path)
+    pairs, reasons = read_row(ROW["codenn"], path)
     assert (len(rows), reasons) == (lines, {})
     assert [(pair.anchor, pair.positive, pair.group) for pair in pairs] == [
         (row[2].strip(), row[3].replace(r"\n", "\n").strip(), f"stackoverflow.com/{row[1]}") for row in rows
@@ -264,7 +245,7 @@ def test_the_real_descriptions_give_a_pair_for_each_package_that_has_a_long_one(
         if long:
             long = re.sub(r"(?m)^ \.[ \t]*$", "", long)
             expected.append((re.findall(r"^Package: (.*)", head)[0], short.split(), long.split()))
-    pairs, reasons = read("debian", path)
+    pairs, reasons = read_row(ROW["debian"], path)
     assert (len(stanzas), reasons) == (63_956, {"no_long_description": len(stanzas) - len(expected)})
     for pair, (package, short, long) in zip(pairs, expected, strict=True):
         assert (pair.group, pair.anchor.split()) == (f"debian/{package}", short)

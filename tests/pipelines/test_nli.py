@@ -9,9 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.funnel import BadFile, Drop, Read
-from pipelines.job import Job
-from pipelines.preprocess import run
 from pipelines.sources.nli import (
     ROWS,
     NliOptions,
@@ -19,29 +16,10 @@ from pipelines.sources.nli import (
     nli_records,
     nli_triplets,
 )
-from pipelines.sources.records import BadRecord, read_records
-from schemas.example import decode_pair
-from schemas.pair import Pair
-from schemas.shards import read_shard
+from pipelines.sources.records import BadRecord
+from tests.pipelines.source_rows import run_row
 
 ROW = {row.info.name: row for row in ROWS}
-
-
-def read(name: str, *paths) -> tuple[list[Pair], dict[str, int]]:
-    """(pairs, reason → records) of one input, without Beam; every record is in one of the two."""
-    found = list(read_records("\0".join(map(str, paths)), ROW[name], name))
-    pairs = [item for item in found if isinstance(item, Pair)]
-    reasons = Counter(item.reason for item in found if isinstance(item, Drop))
-    assert found.count(Read(name)) == len(pairs) + reasons.total()
-    assert not [item for item in found if isinstance(item, BadFile)]
-    return pairs, dict(reasons)
-
-
-def run_row(row, output, *inputs):
-    """(manifest, pairs) of a whole job."""
-    (manifest,) = run(Job(row, tuple(map(str, inputs)), str(output)))
-    pairs = [decode_pair(record)[0] for located in manifest.shards("train") for record in read_shard(located.path)]
-    return manifest, pairs
 
 
 def fold(text: str) -> str:

@@ -2,14 +2,10 @@ import csv
 import gzip
 import io
 import tarfile
-from collections import Counter
 from typing import Any
 
 import pytest
 
-from pipelines.funnel import BadFile, Drop, Read
-from pipelines.job import Job
-from pipelines.preprocess import run
 from pipelines.sources.base import RecordOptions
 from pipelines.sources.paraphrases import (
     ROWS,
@@ -17,30 +13,11 @@ from pipelines.sources.paraphrases import (
     occupation_member,
     paws_pairs,
 )
-from pipelines.sources.records import read_records
-from schemas.example import decode_pair
 from schemas.pair import Pair
-from schemas.shards import read_shard
+from tests.pipelines.source_rows import run_row
 
 ROW = {row.info.name: row for row in ROWS}
 OPTIONS = RecordOptions()
-
-
-def read(name: str, *paths) -> tuple[list[Pair], dict[str, int]]:
-    """(pairs, reason → records) of one input, without Beam; every record is in one of the two."""
-    found = list(read_records("\0".join(map(str, paths)), ROW[name], name))
-    pairs = [item for item in found if isinstance(item, Pair)]
-    reasons = Counter(item.reason for item in found if isinstance(item, Drop))
-    assert found.count(Read(name)) == len(pairs) + reasons.total()
-    assert not [item for item in found if isinstance(item, BadFile)]
-    return pairs, dict(reasons)
-
-
-def run_row(row, output, *inputs):
-    """(manifest, pairs) of a whole job."""
-    (manifest,) = run(Job(row, tuple(map(str, inputs)), str(output)))
-    pairs = [decode_pair(record)[0] for located in manifest.shards("train") for record in read_shard(located.path)]
-    return manifest, pairs
 
 
 def only(outcomes) -> Any:

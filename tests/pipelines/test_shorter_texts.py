@@ -3,16 +3,13 @@ import io
 import json
 import unicodedata
 import zipfile
-from collections import Counter
 from typing import Any
 
 import pytest
 
-from pipelines.funnel import BadFile, Drop, Read
-from pipelines.job import Job
-from pipelines.preprocess import JobError, run
+from pipelines.preprocess import JobError
 from pipelines.sources.base import RecordOptions
-from pipelines.sources.records import BadRecord, read_records
+from pipelines.sources.records import BadRecord
 from pipelines.sources.shorter_texts import (
     ROWS,
     WikihowOptions,
@@ -24,29 +21,11 @@ from pipelines.sources.shorter_texts import (
     split_pairs,
     wikihow_pairs,
 )
-from schemas.example import decode_pair
 from schemas.pair import Pair
-from schemas.shards import read_shard
+from tests.pipelines.source_rows import read_row, run_row
 
 ROW = {row.info.name: row for row in ROWS}
 OPTIONS = RecordOptions()
-
-
-def read(name: str, *paths) -> tuple[list[Pair], dict[str, int]]:
-    """(pairs, reason → records) of one input, without Beam; every record is in one of the two."""
-    found = list(read_records("\0".join(map(str, paths)), ROW[name], name))
-    pairs = [item for item in found if isinstance(item, Pair)]
-    reasons = Counter(item.reason for item in found if isinstance(item, Drop))
-    assert found.count(Read(name)) == len(pairs) + reasons.total()
-    assert not [item for item in found if isinstance(item, BadFile)]
-    return pairs, dict(reasons)
-
-
-def run_row(row, output, *inputs):
-    """(manifest, pairs) of a whole job."""
-    (manifest,) = run(Job(row, tuple(map(str, inputs)), str(output)))
-    pairs = [decode_pair(record)[0] for located in manifest.shards("train") for record in read_shard(located.path)]
-    return manifest, pairs
 
 
 def only(outcomes) -> Any:
@@ -124,7 +103,7 @@ def test_compressions_are_found_in_either_form_or_there_is_a_reason(record, expe
 def test_each_real_summary_is_a_pair(name, records, shared_data):
     path = shared_data / f"sentence_compression/{name}.jsonl.gz"
     rows = [json.loads(line) for line in read_gzip(path)]
-    pairs, reasons = read("sentence-compression", path)
+    pairs, reasons = read_row(ROW["sentence-compression"], path)
     assert (len(rows), reasons) == (records, {})
     assert [pair.texts for pair in pairs] == [
         (row["text"].strip(), summary.strip()) for row in rows for summary in row["summaries"]
@@ -212,7 +191,7 @@ def test_the_real_altlex_has_a_pair_for_each_line(shared_data, tmp_path):
     with zipfile.ZipFile(path) as archive:
         lines = archive.read("altlex_train.tsv").decode().removesuffix("\r\n").split("\r\n")
     rows = [line.split("\t") for line in lines]
-    pairs, reasons = read("altlex", path)
+    pairs, reasons = read_row(ROW["altlex"], path)
     assert (len(rows), reasons) == (43_448, {})
     assert [pair.texts for pair in pairs] == [
         (" ".join(" ".join(row[1:4]).split()), " ".join(" ".join(row[4:7]).split())) for row in rows
@@ -257,7 +236,7 @@ def test_a_split_sentence_is_joined_without_its_mark(row, expected):
 def test_the_real_wikisplit_has_a_pair_for_each_line(shared_data):
     path = shared_data / "wikisplit/validation.tsv.gz"
     rows = [line.split("\t") for line in read_gzip(path)]
-    pairs, reasons = read("wikisplit", path)
+    pairs, reasons = read_row(ROW["wikisplit"], path)
     assert (len(rows), reasons) == (5_000, {})
     assert [pair.texts for pair in pairs] == [
         (row[0].strip(), " ".join(part.strip() for part in row[1].split("<::::>"))) for row in rows
