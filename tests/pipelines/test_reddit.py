@@ -19,19 +19,9 @@ from pipelines.sources.reddit_comments import Comment
 from schemas.example import decode_pair
 from schemas.pair import Pair
 from schemas.shards import read_shard
+from tests.pipelines.reddit_row import make_row
 
 RULES = Reddit()
-
-
-def make_row(**changes) -> dict:
-    row = {
-        "id": "c1",
-        "link_id": "t3_abc",
-        "parent_id": "t3_abc",
-        "body": "long enough to keep",
-        "retrieved_on": 5,
-    }
-    return {**row, **changes}
 
 
 def counted(found: Iterable[Any]) -> Counter[str]:

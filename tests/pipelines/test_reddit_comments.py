@@ -4,17 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.sources.reddit_comments import Comment, comment_from_row, parse_line
-
-
-def make_row(**changes) -> dict:
-    row = {
-        "id": "c1",
-        "link_id": "t3_abc",
-        "parent_id": "t3_abc",
-        "body": "long enough to keep",
-        "retrieved_on": 5,
-    }
-    return {**row, **changes}
+from tests.pipelines.reddit_row import make_row
 
 
 def parse(row: dict) -> tuple[str, Comment] | str:

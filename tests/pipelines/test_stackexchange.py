@@ -3,7 +3,6 @@ import html.parser
 import tracemalloc
 import xml.etree.ElementTree as ElementTree  # the independent reading
 from collections import Counter, defaultdict
-from html import escape
 from pathlib import Path
 
 import py7zr
@@ -18,23 +17,10 @@ from schemas.example import decode_pair
 from schemas.manifest import Manifest
 from schemas.pair import Pair, normalise
 from schemas.shards import read_shard
+from tests.pipelines.stackexchange_xml import TITLE, answer, question, row_xml
 
 BY_NAME = {row.info.name: row for row in ROWS}
-TITLE = "A title of over twenty characters"
-BODY = "<p>A body of over twenty characters.</p>"
 SAME = "stackexchange_duplicate_questions"
-
-
-def row_xml(**attributes) -> str:
-    return "<row " + " ".join(f'{name}="{escape(str(value))}"' for name, value in attributes.items()) + " />"
-
-
-def question(id_: int, title=TITLE, body=BODY, score=1, **more) -> str:
-    return row_xml(Id=id_, PostTypeId=1, Score=score, Body=body, Title=title, **more)
-
-
-def answer(id_: int, parent: int, body=BODY, score=1) -> str:
-    return row_xml(Id=id_, PostTypeId=2, ParentId=parent, Score=score, Body=body)
 
 
 def link(post: int, related: int, kind=3) -> str:

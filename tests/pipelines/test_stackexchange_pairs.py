@@ -1,5 +1,4 @@
 import xml.etree.ElementTree as ElementTree  # the independent reading
-from html import escape
 
 import pytest
 
@@ -8,22 +7,9 @@ from pipelines.sources.stackexchange import ROWS, StackExchange
 from pipelines.sources.stackexchange_pairs import choose_answers
 from pipelines.sources.stackexchange_posts import Post, StackExchangeOptions, parse_post
 from schemas.pair import Pair
+from tests.pipelines.stackexchange_xml import BODY, answer, question
 
 BY_NAME = {row.info.name: row for row in ROWS}
-TITLE = "A title of over twenty characters"
-BODY = "<p>A body of over twenty characters.</p>"
-
-
-def row_xml(**attributes) -> str:
-    return "<row " + " ".join(f'{name}="{escape(str(value))}"' for name, value in attributes.items()) + " />"
-
-
-def question(id_: int, title=TITLE, body=BODY, score=1, **more) -> str:
-    return row_xml(Id=id_, PostTypeId=1, Score=score, Body=body, Title=title, **more)
-
-
-def answer(id_: int, parent: int, body=BODY, score=1) -> str:
-    return row_xml(Id=id_, PostTypeId=2, ParentId=parent, Score=score, Body=body)
 
 
 def posts_of(*rows: str) -> list[tuple[int, Post]]:

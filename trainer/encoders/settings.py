@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
+
+from trainer.config import SIMILARITIES, Similarity
 
 SETTINGS = "config_sentence_transformers.json"
-Similarity = Literal["cosine", "dot"]
-SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 QUERY, DOCUMENT = "query", "document"
 DOCUMENT_NAMES = (DOCUMENT, "passage", "corpus")
 """What encoders call the prompt of a text that is looked for."""
