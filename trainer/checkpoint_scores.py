@@ -17,6 +17,7 @@ from schemas.manifest import Manifest
 from schemas.pair import TEST
 from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
+from trainer.encoders.head import Head
 from trainer.encoders.settings import Prompts
 from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.suite import Suite, TaskSpec, evaluate, load_suite, open_tasks, picks_of, scores_of
@@ -61,7 +62,7 @@ def make_evaluation(
         local = jax.tree.map(lambda array: np.asarray(array.addressable_data(0)), params)
         encoder: Any = nnx.merge(graphdef, local)
         cosine = config.loss.similarity == "cosine"
-        texts = TextEncoder(encoder, tokenizer, limit=limit, pooling=pooling, unit_length=cosine)
+        texts = TextEncoder(encoder, tokenizer, limit=limit, head=Head(pooling, cosine))
         outcomes = evaluate(suite.tasks, VectorContender("encoder", texts.encode, config.loss.similarity, prompts))
         scores, picks = scores_of(outcomes), picks_of(outcomes)
         if options.metric not in picks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,10 +18,11 @@ from tokenizers import Tokenizer
 
 from schemas.tokens import load_tokenizer, max_length, pad_id, truncate
 from trainer.encoders.bert import BertEncoder
+from trainer.encoders.head import Head, read_head
 from trainer.encoders.settings import EncoderSettings, Prompts
 from trainer.encoders.weights import load_encoder
 from trainer.mesh import DATA, make_mesh, one_device_mesh
-from trainer.pooling import Pooling, normalize, pool
+from trainer.pooling import normalize, pool
 
 COARSE = 3  # of the row lengths every third is used where fewer compilations pay
 MANY_TOKENS = 1 << 15  # from here on less padding pays for more compilations, of about half a second each on a CPU
@@ -40,8 +40,7 @@ class TextEncoder:
         tokenizer: Tokenizer,
         *,
         limit: int,
-        pooling: Pooling = "mean",
-        unit_length: bool = True,
+        head: Head | None = None,
         prompts: Prompts | None = None,
     ):
         """`limit` is the most tokens of a text, special ones included; longer texts are cut."""
@@ -50,8 +49,7 @@ class TextEncoder:
         self.prompts = prompts or Prompts()
         self.tokenizer = tokenizer
         self.limit = limit
-        self.pooling: Pooling = pooling
-        self.unit_length = unit_length
+        self.head = head or Head()
         self.dimensions = encoder.config.hidden_size
 
     @classmethod
@@ -62,13 +60,11 @@ class TextEncoder:
         ValueError, in one line, when a file is missing or asks for what is not supported.
         """
         folder = Path(folder)
-        pooling, unit_length = read_head(folder)
         return cls(
             load_encoder(folder, dtype=dtype),
             load_tokenizer(folder),
             limit=max_length(folder),
-            pooling=pooling,
-            unit_length=unit_length,
+            head=read_head(folder),
             prompts=EncoderSettings.load(folder).prompts,
         )
 
@@ -97,6 +93,7 @@ class TextEncoder:
             batch_tokens = 2048 if jax.default_backend() == "cpu" else 32768
         (one, one_params), (every, every_params) = self._meshes
         ids = self.token_ids(texts, prompt)
+        skipped = 0 if self.head.pools_prompt else self._prompt_tokens(prompt)
         vectors = np.empty((len(ids), self.dimensions), np.float32)
         waiting: deque[tuple[NDArray[np.intp], jax.Array]] = deque()
         done = 0
@@ -118,7 +115,7 @@ class TextEncoder:
             lengths = np.zeros(shape[0], np.int32)
             lengths[: len(members)] = sizes[members]
             mesh, params = (one, one_params) if shape[0] == FEW else (every, every_params)
-            result = _embed_rows(params, tokens, lengths, self.graphdef, self.pooling, self.unit_length, mesh)
+            result = _embed_rows(params, tokens, lengths, skipped, self.graphdef, self.head, mesh)
             waiting.append((members, result))
             if len(waiting) > IN_FLIGHT:
                 fetch()
@@ -135,6 +132,14 @@ class TextEncoder:
             for encoding in self.tokenizer.encode_batch_fast(chunk):
                 ids.append(np.array(truncate(encoding.ids, self.limit), np.int32))
         return ids
+
+    def _prompt_tokens(self, prompt: str | None) -> int:
+        """How many tokens of a text are the prompt's, what the tokenizer puts before all texts included."""
+        before = self.prompts.default if prompt is None else prompt
+        if not before:
+            return 0
+        encoding = self.tokenizer.encode(before)
+        return len(encoding.ids) - encoding.special_tokens_mask[-1]  # what stands after all texts is not the prompt's
 
 
 def row_lengths(limit: int) -> tuple[int, ...]:
@@ -178,81 +183,33 @@ def plan_rows(
         start += rows
 
 
-def read_head(folder: Path) -> tuple[Pooling, bool]:
-    """What stands on the encoder by `modules.json`: its pooling, and whether vectors get unit length.
-
-    Raises ValueError for a module or a pooling that would change the vectors in a way not
-    supported here; leaving it out would give other vectors without a word.
-    """
-    if not (folder / "modules.json").is_file():
-        return "mean", True
-    modules = _read_modules(folder / "modules.json")
-    pooling: Pooling = "mean"
-    unit_length = False
-    for module in modules:
-        kind = module["type"].rpartition(".")[2]
-        if kind == "Pooling":
-            pooling = _read_pooling(folder / module["path"] / "config.json")
-        elif kind == "Normalize":
-            unit_length = True
-        elif kind != "Transformer":
-            raise ValueError(
-                f"{folder / 'modules.json'} lists {kind}; expected Transformer, Pooling and Normalize alone; "
-                "choose an encoder without it"
-            )
-    return pooling, unit_length
-
-
-def _read_modules(path: Path) -> list[dict[str, str]]:
-    try:
-        modules = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
-    if not isinstance(modules, list) or not all(
-        isinstance(module, dict) and {"type", "path"} <= module.keys() for module in modules
-    ):
-        raise ValueError(f"{path}: expected a list of modules, each with type and path; fetch it again")
-    return modules
-
-
-def _read_pooling(path: Path) -> Pooling:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; expected the pooling that modules.json lists; fetch it again")
-    document = json.loads(path.read_text())
-    switches = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    # Newer sentence-transformers name the mode; older ones have a switch for each.
-    on = [switches.get(k, k) for k, value in document.items() if k.startswith("pooling_mode_") and value is True]
-    found = document.get("pooling_mode") or (on[0] if len(on) == 1 else on)
-    if found == "mean":
-        return "mean"
-    if found == "cls":
-        return "cls"
-    raise ValueError(f"{path}: pooling is {found!r}; expected mean or cls alone; choose another encoder")
-
-
-@functools.partial(jax.jit, static_argnames=("graphdef", "pooling", "unit_length", "mesh"))
+@functools.partial(jax.jit, static_argnames=("graphdef", "head", "mesh"))
 def _embed_rows(
     params: dict[str, Any],
     tokens: jax.Array,
     lengths: jax.Array,
+    skipped: int | jax.Array,
     graphdef: nnx.GraphDef,
-    pooling: Pooling,
-    unit_length: bool,
+    head: Head,
     mesh: Mesh,
 ) -> jax.Array:
-    """int32[R, L] ids and int32[R] lengths, one text a row → float32[R, D]; zero for an empty row."""
+    """int32[R, L] ids and int32[R] lengths, one text a row → float32[R, D]; zero for an empty row.
 
-    def embed(params: dict[str, Any], tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    The first `skipped` tokens of a text are seen by the others and left out of its vector.
+    """
+
+    def embed(params: dict[str, Any], tokens: jax.Array, lengths: jax.Array, skipped: jax.Array) -> jax.Array:
         rows, width = tokens.shape
         places = jnp.arange(width)
         filled = places < lengths[:, None]
         segments = jnp.where(filled, jnp.arange(1, rows + 1)[:, None], 0)
         positions = jnp.where(filled, places, 0)
         hidden = nnx.merge(graphdef, params)(tokens, segments, positions)
-        vectors = pool(hidden, segments, positions, rows, pooling)
-        return normalize(vectors) if unit_length else vectors
+        pooled = jnp.where(positions >= skipped, segments, 0)
+        vectors = pool(hidden, pooled, positions - skipped, rows, head.pooling)
+        return normalize(vectors) if head.unit_length else vectors
 
     split, whole = PartitionSpec(DATA), PartitionSpec()
     # Each device embeds and pools its own rows: no device waits for another's.
-    mapped = jax.shard_map(embed, mesh=mesh, in_specs=(whole, split, split), out_specs=split, check_vma=False)
-    return mapped(params, tokens, lengths)
+    mapped = jax.shard_map(embed, mesh=mesh, in_specs=(whole, split, split, whole), out_specs=split, check_vma=False)
+    return mapped(params, tokens, lengths, jnp.asarray(skipped))

@@ -18,8 +18,8 @@ from schemas.tokens import load_tokenizer, max_length, pad_id
 from trainer.card import write_card
 from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
 from trainer.config import Pooling, TrainConfig
-from trainer.encode import read_head
 from trainer.encoders.fetch import resolve_encoder
+from trainer.encoders.head import read_head
 from trainer.encoders.settings import EncoderSettings, Prompts
 from trainer.encoders.weights import Stored, init_encoder, load_encoder, save_encoder
 from trainer.onnx_export import write_onnx
@@ -78,7 +78,7 @@ def export(
         made = Path(scratch, target.name)
         save_encoder(encoder, made, base=base, pooler=pretrained, dtype=options.dtype)
         _write_tokenizer(made, base)
-        pooling = config.pooling or read_head(base)[0]
+        pooling = config.pooling or read_head(base).pooling
         similarity = config.loss.similarity
         prompts = {**prompts_of(config), **options.prompts}
         _write_head(made, base, encoder.config.hidden_size, pooling, similarity, prompts)

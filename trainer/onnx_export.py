@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.shards import open_local
-from trainer.encode import TextEncoder, read_head
+from trainer.encode import TextEncoder
+from trainer.encoders.head import read_head
 from trainer.encoders.weights import load_encoder
 
 FLOAT, INT8 = "onnx/model.onnx", "onnx/model_int8.onnx"
@@ -42,8 +43,10 @@ def write_onnx(folder: str | Path, *, int8: bool = False) -> dict[str, float]:
     from trainer.onnx_graph import encoder_graph
 
     folder = Path(folder)
-    pooling, unit_length = read_head(folder)
-    model = encoder_graph(load_encoder(folder), pooling, unit_length=unit_length)
+    head = read_head(folder)
+    if not head.pools_prompt:
+        raise ValueError(f"{folder} leaves prompts out of its vectors, which an ONNX form cannot: export it without")
+    model = encoder_graph(load_encoder(folder), head.pooling, unit_length=head.unit_length)
     ours = TextEncoder.open(folder)
     expected = ours.encode(SAMPLE)
     (folder / FLOAT).parent.mkdir(exist_ok=True)

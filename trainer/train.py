@@ -18,8 +18,8 @@ from schemas.tokens import Prefixes, load_tokenizer, max_length, tokenizer_diges
 from trainer.checkpoint import CHECKPOINTS_FOLDER, Checkpoints
 from trainer.checkpoint_scores import make_evaluation, say_when_another
 from trainer.config import TrainConfig
-from trainer.encode import read_head
 from trainer.encoders.fetch import IN_A_RUN, resolve_encoder
+from trainer.encoders.head import read_head
 from trainer.encoders.transformer import Encoder
 from trainer.encoders.weights import init_encoder, load_encoder
 from trainer.guards import clear_when_full, means_of, report_skipped, watch_stalls
@@ -88,7 +88,7 @@ def train(
     origin = make_origin(settings_of(config), mixture, manifests, batches=plan.content_hash, tokenizer=tokenizer)
     accepted = {"batches": accept_other_batches, "settings": accept_other_settings}
     state, start, measure = _latest(folder, replicate(state, mesh), origin, accepted)
-    pooling = config.pooling or read_head(base)[0]
+    pooling = config.pooling or read_head(base).pooling
     names = [entry.name for entry in mixture.datasets]
     step_fn = jit_train_step(graphdef, make_optimizer(config), config, pooling, mesh, len(names))
     jax.eval_shape(step_fn, state, abstract_batch(config))  # what the step refuses is refused now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -114,9 +115,15 @@ def test_bfloat16_weights_give_our_vectors(run, tmp_path: Path) -> None:
     assert (ours * TextEncoder.open(whole).encode(TEXTS)).sum(axis=1).min() > 0.999
 
 
-def test_prompts_are_those_of_sentence_transformers(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pools_prompt", [True, False])
+def test_prompts_are_those_of_sentence_transformers(run, tmp_path: Path, pools_prompt: bool) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
     folder = exported(run, tmp_path / "encoder", prompts={"query": "w7 ", "document": "w8 "})
+    for name, more in (
+        ("1_Pooling/config.json", {"include_prompt": pools_prompt}),
+        ("tokenizer_config.json", {"sep_token": "[SEP]"}),  # what is no token of a prompt
+    ):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | more))
     theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
     ours = TextEncoder.open(folder)
     found = theirs.encode(TEXTS, prompt_name="query")

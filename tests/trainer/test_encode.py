@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from batches import one_a_row, tiny_encoder
+from heads import CLS, write_head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from trainer.encode import COARSE, FEW, TextEncoder, plan_rows, read_head, row_lengths
-from trainer.encoders.weights import save_encoder
+from trainer.encode import COARSE, FEW, TextEncoder, plan_rows, row_lengths
+from trainer.encoders.head import Head
+from trainer.encoders.weights import load_encoder, save_encoder
 
 WORDS = [f"w{n}" for n in range(40)]
 TEXTS = [" ".join(WORDS[(7 * n + k) % 40] for k in range(n % 30)) for n in range(60)]
@@ -38,23 +40,6 @@ def whole(tmp_path_factory) -> Path:
 @pytest.fixture
 def folder(whole, tmp_path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "encoder"))
-
-
-def write_head(folder: Path, *kinds: str, pooling: dict | None = None) -> None:
-    modules = [
-        {"idx": n, "name": str(n), "path": f"{n}_{kind}", "type": f"sentence_transformers.models.{kind}"}
-        for n, kind in enumerate(kinds)
-    ]
-    (folder / "modules.json").write_text(json.dumps(modules))
-    if pooling is not None:
-        path = folder / "1_Pooling"
-        path.mkdir(exist_ok=True)
-        (path / "config.json").write_text(json.dumps(pooling))
-
-
-MEAN = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}
-CLS = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": False}
-MAX = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}
 
 
 def test_texts_have_the_vectors_they_have_alone_in_the_order_given(whole):
@@ -99,47 +84,6 @@ def test_progress_rises_to_the_number_of_texts(whole):
     assert seen == sorted(set(seen)) and len(seen) > 2 and seen[-1] == 20 * len(TEXTS)
 
 
-def test_without_modules_vectors_are_means_of_unit_length(folder):
-    assert read_head(folder) == ("mean", True)
-
-
-@pytest.mark.parametrize(
-    ("kinds", "pooling", "head"),
-    [
-        (("Transformer", "Pooling", "Normalize"), MEAN, ("mean", True)),
-        (("Transformer", "Pooling"), CLS, ("cls", False)),
-        (("Transformer", "Pooling", "Normalize"), {"pooling_mode": "cls"}, ("cls", True)),
-    ],
-)
-def test_modules_say_what_is_done_with_hidden_states(folder, kinds, pooling, head):
-    write_head(folder, *kinds, pooling=pooling)
-    assert read_head(folder) == head
-
-
-@pytest.mark.parametrize(
-    ("kinds", "pooling", "says"),
-    [
-        (("Transformer", "Pooling", "Dense"), MEAN, "lists Dense; expected"),
-        (("Transformer", "Pooling"), MAX, "pooling is 'pooling_mode_max_tokens'; expected mean or cls"),
-        (
-            ("Transformer", "Pooling"),
-            MAX | MEAN | CLS | {"pooling_mode_mean_tokens": True},
-            "expected mean or cls alone",
-        ),
-    ],
-)
-def test_a_head_that_is_not_supported_is_refused(folder, kinds, pooling, says):
-    write_head(folder, *kinds, pooling=pooling)
-    with pytest.raises(ValueError, match=says):
-        TextEncoder.open(folder)
-
-
-def test_a_listed_pooling_that_is_not_there_is_refused(folder):
-    write_head(folder, "Transformer", "Pooling")
-    with pytest.raises(FileNotFoundError, match="expected the pooling that modules"):
-        TextEncoder.open(folder)
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 256), max_size=200), st.sampled_from([256, 1000, 4096]))
 def test_every_text_is_in_one_batch_whose_rows_hold_it(sizes, batch_tokens):
@@ -173,3 +117,18 @@ def test_a_default_prompt_that_is_not_there_is_refused(folder):
     (folder / "config_sentence_transformers.json").write_text(json.dumps({"default_prompt_name": "query"}))
     with pytest.raises(ValueError, match="default_prompt_name is 'query'"):
         TextEncoder.open(folder)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_head_without_prompts_pools_what_follows_them(folder, pooling):
+    """By hand from the hidden states: [CLS] and the prompt's tokens are seen, and left out."""
+    encoder = TextEncoder.open(folder)
+    encoder.head = Head(pooling, unit_length=False, pools_prompt=False)
+    ids = encoder.token_ids(["w1 w2"], "w3 w4 ")
+    tokens = np.stack(ids)
+    hidden = np.asarray(load_encoder(folder)(tokens, np.ones_like(tokens), np.arange(tokens.shape[1])[None]))[0]
+    expected = hidden[3] if pooling == "cls" else hidden[3:].mean(axis=0)
+    np.testing.assert_allclose(encoder.encode(["w1 w2"], prompt="w3 w4 ")[0], expected, atol=1e-5)
+    bare = encoder.encode(["w1 w2"])
+    encoder.head = Head(pooling, unit_length=False)
+    np.testing.assert_allclose(bare, encoder.encode(["w1 w2"]), atol=0)

@@ -90,7 +90,7 @@ def test_a_run_pools_as_it_says_or_else_as_its_base_does(tmp_path: Path) -> None
         train(changed, folder)
         losses[pooling] = json.loads((folder / "metrics.jsonl").read_text())["loss"]
         export(changed, folder, folder / "encoder")
-        assert TextEncoder.open(folder / "encoder").pooling == pooling
+        assert TextEncoder.open(folder / "encoder").head.pooling == pooling
         assert f"; {pooling} pooling." in (folder / "encoder" / "README.md").read_text()
     assert losses["cls"] != losses["mean"]
     with pytest.raises(ValueError, match="holds a run with pooling None, not 'mean'"):
