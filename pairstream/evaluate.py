@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 KINDS = ("sts", "duplicates", "retrieval", "reranking", "bitext", "classification", "clustering", "responses")
 SIGNIFICANCE = "significance"
 GENDER_BIAS = "gender_bias"
+OF_TABLES = ("sts", "duplicates", "bitext", "classification", "clustering", "responses")
+"""Kinds that `--columns` is for."""
 
 Scores = dict[str, dict[str, dict[str, Any]]]
 """Contender → task → score or size → value: sizes are whole numbers."""
@@ -60,7 +62,8 @@ class Arguments:
     suite: tuple[str, ...] = ()
     """Suites by name (`small`), or TOML or JSON files."""
     columns: tuple[str, ...] = ()
-    """Columns of the tables where they have unusual names; places from 1 where there is no header."""
+    """Columns of the tables where they have unusual names; places from 1 where there is no header.
+    Suites name their own."""
     candidates: int = 1000
     """Distinct held-out positives of each preprocessed dataset among which each anchor has to find its own."""
     card: bool = False
@@ -80,6 +83,9 @@ def main(argv: Sequence[str]) -> None:
     if twice := [name for n, name in enumerate(arguments.encoders) if name in arguments.encoders[:n]]:
         raise UsageError(f"{twice[0]} is there twice; expected different encoders")
     at_least(arguments, candidates=2)
+    if arguments.columns and not any(getattr(arguments, kind) for kind in OF_TABLES):
+        kinds = ", ".join(f"--{kind}" for kind in OF_TABLES)
+        raise UsageError(f"--columns {' '.join(arguments.columns)} names columns of tables; expected it with {kinds}")
     if arguments.occupations is not None and arguments.gender_bias is None:
         raise UsageError(f"--occupations {arguments.occupations} belongs to --gender-bias; expected both")
     quiet_libraries()

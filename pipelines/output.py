@@ -89,6 +89,12 @@ def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite:
         raise FileExistsError(
             f"{root} is itself a dataset; this source writes folders below it: choose another --output"
         )
+    is_new = root in [target.folder for target in targets] and not FileSystems.exists(_manifest_of(root))
+    if is_new and (below := _list(f"{root}/*/{MANIFEST_NAME}")):
+        raise FileExistsError(
+            f"{root} holds datasets, such as {below[0].rsplit('/', 2)[-2]}; expected a folder of this one's own: "
+            f"choose another --output, such as {root}/NAME"
+        )
     replaced = set()  # as late as can be: see `delete_replaced`
     for folder in [target.folder for target in targets if not target.part]:
         if FileSystems.exists(_manifest_of(folder)):

@@ -111,7 +111,7 @@ def mine(
 
     Vectors are kept in `output` as they are made, so the same call goes on after a kill; the manifest is written
     last. Raises FileExistsError when there is a dataset already, ValueError for a dataset of token ids, one
-    without train pairs, and when no pair is left.
+    without train pairs, when no negative is found for any pair, and when no pair is left.
     """
     config, stage = config or MineConfig(), stage or _silent
     output = Path(output)
@@ -132,6 +132,12 @@ def mine(
     positives = _vectors(miner, texts.positives, document, work / f"positives-{key}.npy", config, stage)
     with stage("searching", len(texts.anchors)) as progress:
         chosen, passed_over = _choose(texts, anchors, positives, config, progress)
+    if not (chosen >= 0).any():
+        raise ValueError(
+            f"no negative for any of {len(chosen):,} pairs: of the texts in ranks {config.first_rank} to "
+            f"{config.last_rank} {passed_over['too_near']:,} were too near and {passed_over['too_far']:,} too far; "
+            "expected some between: loosen the margins, scores or ranks (vectors are kept: the same call is quick)"
+        )
     recipe = Recipe(
         dataset or output.name,
         config.negatives,

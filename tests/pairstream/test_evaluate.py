@@ -85,6 +85,7 @@ def test_bitext_takes_tables_and_files_in_twos(tmp_path: Path, capsys: pytest.Ca
         (["bm25", "--sts", str(SMALL / "labelled.csv")], 1, "columns are text, label; expected one called sentence1"),
         (["bm25", "--candidates", "1", "--suite", "small"], 2, "expected at least 2"),
         (["bm25", "--clustering", str(SMALL / "labelled.csv")], 1, "bm25 has no vectors"),
+        (["bm25", "--columns", "a", "b", "--suite", "small"], 2, "--columns a b names columns of tables; expected it"),
         (["bm25"], 2, "expected --sts, --duplicates, --retrieval"),
     ],
 )

@@ -925,6 +925,14 @@ def test_shards_that_no_job_of_ours_left_are_never_removed(tmp_path):
     assert precious.read_bytes() == b"mine" and files_in(output) == [precious.name]
 
 
+def test_a_folder_of_datasets_does_not_become_one_itself(tmp_path):
+    dump = write_dump(tmp_path / "dump")
+    preprocess_reddit(tmp_path / "data" / "reddit", dump)
+    with pytest.raises(FileExistsError, match=r"data holds datasets, such as reddit; expected .* such as .*data/NAME"):
+        preprocess_reddit(tmp_path / "data", dump, overwrite=True)
+    assert files_in(tmp_path / "data") == ["reddit", *(f"reddit/{name}" for name in files_in(tmp_path / "data/reddit"))]
+
+
 def test_a_dataset_is_not_overwritten_by_a_source_that_writes_folders_below_it(tmp_path):
     output = tmp_path / "out"
     kept = preprocess_reddit(output, write_dump(tmp_path / "dump"))

@@ -115,6 +115,14 @@ def test_bounds_hold(miner: Miner, tmp_path: Path, bounds: dict) -> None:
             assert not set(pair.negatives) & set(free[pair.anchor].negatives)
 
 
+def test_bounds_that_leave_no_negative_at_all_are_refused(miner: Miner, tmp_path: Path) -> None:
+    parent = write_dataset(tmp_path / "a", "a", {"train": topic_pairs("a", 60, 1)})
+    with pytest.raises(ValueError, match=r"no negative for any of 60 pairs: .* [\d,]+ were too near and 0 too far"):
+        mine(parent, miner, tmp_path / "mined", MineConfig(max_score=-1.1))
+    assert not (tmp_path / "mined" / "manifest.json").exists()
+    assert mine(parent, miner, tmp_path / "mined", ALL).manifest.records("train") == 60
+
+
 def test_only_full_drops_the_others_and_counts_them(miner: Miner, tmp_path: Path) -> None:
     parent = write_dataset(tmp_path / "a", "a", {"train": topic_pairs("a", 60, 1), "test": topic_pairs("a", 9, 2)})
     config = MineConfig(negatives=2, margin=0.2)
