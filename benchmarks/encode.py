@@ -11,7 +11,7 @@ from trainer.encode import TextEncoder
 from trainer.encoders.fetch import MINILM, resolve_encoder
 
 TEXTS = 1_000
-REPEATS = 2
+REPEATS = 4
 
 
 def measure() -> list[Row]:

@@ -8,6 +8,7 @@ It is the floor of what Python can do.
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import resource
 import sys
@@ -36,15 +37,20 @@ WORDS = [f"{stem}{ending}" for stem in ("wal", "look", "tal", "read", "mov", "th
 
 
 def measure(comments: int = COMMENTS) -> list[Row]:
-    """One process and two against the plain loop, and the time for each comment against that of a tenth of them."""
+    """One process and two against the plain loop, and the time for each comment against that of a tenth of them.
+
+    What two processes can gain is bounded by two jobs that share nothing but the machine, each of half the comments.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        dump, small = Path(scratch, "RC_2020-01.zst"), Path(scratch, "RC_2020-02.zst")
+        dump, small, half = (Path(scratch, f"RC_2020-0{month}.zst") for month in (1, 2, 3))
         write_dump(dump, comments)
         write_dump(small, comments // 10)
+        write_dump(half, comments // 2)
         run(Job(Reddit(), (str(small),), str(Path(scratch, "warm"))))
         tenth = _seconds(lambda: run(Job(Reddit(), (str(small),), str(Path(scratch, "small")))))
         one = _seconds(lambda: run(Job(Reddit(), (str(dump),), str(Path(scratch, "one")))))
         two = _seconds(lambda: run(Job(Reddit(), (str(dump),), str(Path(scratch, "two")), workers=2)))
+        apart = _seconds(lambda: _two_jobs_apart(half, Path(scratch)))
         plain = _seconds(lambda: plain_python(dump))
         original = _seconds(lambda: run_per_comment(small, Path(scratch, "per-comment")))
     rate, unit = comments / one, "comments/s"
@@ -52,6 +58,7 @@ def measure(comments: int = COMMENTS) -> list[Row]:
         Row("reddit job, one process", rate, "the original's job", comments / 10 / original, unit),
         Row("reddit job, one process", rate, "plain Python, no Beam", comments / plain, unit),
         Row("reddit job, two processes", comments / two, "one process", rate, unit),
+        Row("reddit job, two processes", comments / two, "two jobs apart, half each", comments / apart, unit),
         Row(f"reddit job, {comments:,} comments", rate, f"{comments // 10:,} comments", comments / 10 / tenth, unit),
     ]
 
@@ -60,6 +67,19 @@ def _seconds(work: Any) -> float:
     since = time.perf_counter()
     work()
     return time.perf_counter() - since
+
+
+def _two_jobs_apart(half: Path, scratch: Path) -> None:
+    """Two one-process jobs at once, each started as a worker of ours is."""
+    context = multiprocessing.get_context("spawn")
+    jobs = [Job(Reddit(), (str(half),), str(scratch / f"half-{number}")) for number in range(2)]
+    processes = [context.Process(target=run, args=(job,)) for job in jobs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"a job of half the comments ended with {process.exitcode}")
 
 
 def write_dump(path: Path, comments: int) -> None:

@@ -24,7 +24,7 @@ from trainer.encoders.weights import load_encoder
 from trainer.mesh import DATA, make_mesh, one_device_mesh
 from trainer.pooling import normalize, pool
 
-COARSE = 3  # of the row lengths every third is used where fewer compilations pay
+FINE, COARSE = 12, 5  # a row length is cut by at most 2/FINE of it to give the next
 MANY_TOKENS = 1 << 15  # from here on less padding pays for more compilations, of about half a second each on a CPU
 FEW = 8  # rows of the batch for a few texts alone, such as one query, which one device embeds
 TOKENIZED_AT_ONCE = 1024  # the library's own encodings take kilobytes a text; ids are kept, they are not
@@ -90,7 +90,7 @@ class TextEncoder:
         `progress` is called with the number of texts done.
         """
         if batch_tokens is None:  # a CPU is fastest when a batch's activations stay in its cache
-            batch_tokens = 2048 if jax.default_backend() == "cpu" else 32768
+            batch_tokens = 1024 if jax.default_backend() == "cpu" else 32768
         (one, one_params), (every, every_params) = self._meshes
         ids = self.token_ids(texts, prompt)
         skipped = 0 if self.head.pools_prompt else self._prompt_tokens(prompt)
@@ -108,7 +108,7 @@ class TextEncoder:
 
         padding = pad_id(self.tokenizer)
         sizes = np.array([len(text) for text in ids], np.int64)
-        for members, shape in plan_rows(sizes, row_lengths(self.limit), batch_tokens * every.size, every.size):
+        for members, shape in plan_rows(sizes, self.limit, batch_tokens * every.size, every.size):
             tokens = np.full(shape, padding, np.int32)
             for row, member in enumerate(members):
                 tokens[row, : sizes[member]] = ids[member]
@@ -142,35 +142,34 @@ class TextEncoder:
         return len(encoding.ids) - encoding.special_tokens_mask[-1]  # what stands after all texts is not the prompt's
 
 
-def row_lengths(limit: int) -> tuple[int, ...]:
-    """The lengths rows may have: from `limit` down by an eighth to a sixth at a time, in multiples of 8.
+def row_lengths(limit: int, parts: int) -> tuple[int, ...]:
+    """The lengths rows may have: from `limit` down by one to two of its `parts` at a time, in multiples of 8.
 
-    >>> row_lengths(64)
-    (8, 16, 24, 32, 40, 48, 56, 64)
-    >>> row_lengths(256)[-8:]
+    >>> row_lengths(256, COARSE)
+    (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+    >>> row_lengths(256, FINE)[-8:]
     (96, 112, 128, 144, 160, 192, 224, 256)
     """
     lengths = [limit]
     while lengths[-1] > 8:
         step = 8
-        while step * 12 <= lengths[-1]:
+        while step * parts <= lengths[-1]:
             step *= 2
         lengths.append((lengths[-1] - 1) // step * step)
     return tuple(reversed(lengths))
 
 
 def plan_rows(
-    sizes: NDArray[np.int64], lengths: Sequence[int], batch_tokens: int, devices: int = 1
+    sizes: NDArray[np.int64], limit: int, batch_tokens: int, devices: int = 1
 ) -> Iterator[tuple[NDArray[np.intp], tuple[int, int]]]:
-    """Which texts go together: (their indexes, (rows, row length)) for each batch.
+    """Which texts go together: (their indexes, (rows, row length)) for each batch; no text is longer than `limit`.
 
     Longest first, so that memory runs out at once or never, and the rows a length leaves over are
     filled with the next shorter texts: only the last batch has empty rows. Rows are a multiple of
     `FEW` for each of the devices, but for the batch of `FEW` rows alone. Of few tokens the rows have few
     lengths, since each shape is compiled.
     """
-    if sizes.sum() < MANY_TOKENS:
-        lengths = lengths[(len(lengths) - 1) % COARSE :: COARSE]
+    lengths = row_lengths(limit, FINE if sizes.sum() >= MANY_TOKENS else COARSE)
     unit = FEW * devices
     order = np.argsort(-sizes, kind="stable")
     start = 0

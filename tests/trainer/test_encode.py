@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from trainer.encode import COARSE, FEW, TextEncoder, plan_rows, row_lengths
+from trainer.encode import COARSE, FEW, FINE, TextEncoder, plan_rows, row_lengths
 from trainer.encoders.head import Head
 from trainer.encoders.weights import load_encoder, save_encoder
 
@@ -88,18 +88,18 @@ def test_progress_rises_to_the_number_of_texts(whole):
 @given(st.lists(st.integers(1, 256), max_size=200), st.sampled_from([256, 1000, 4096]))
 def test_every_text_is_in_one_batch_whose_rows_hold_it(sizes, batch_tokens):
     sizes = np.array(sizes, np.int64)
-    batches = list(plan_rows(sizes, row_lengths(256), batch_tokens))
+    batches = list(plan_rows(sizes, 256, batch_tokens))
     members = [int(member) for chosen, _ in batches for member in chosen]
     assert sorted(members) == list(range(len(sizes)))
     for chosen, (rows, length) in batches:
         assert len(chosen) <= rows and sizes[chosen].max() <= length
         assert rows == FEW or rows * length <= batch_tokens
-    assert len({shape for _, shape in batches}) <= len(row_lengths(256)) // COARSE + 2
+    assert len({shape for _, shape in batches}) <= len(row_lengths(256, COARSE)) + 2
 
 
 @pytest.mark.parametrize("limit", [8, 20, 128, 256, 512])
 def test_row_lengths_are_few_and_end_at_the_limit(limit):
-    lengths = row_lengths(limit)
+    lengths = row_lengths(limit, FINE)
     assert lengths == tuple(sorted(set(lengths)))
     assert max(lengths) == limit and len(lengths) <= 24 and min(lengths) == 8
     assert all(after - before <= max(8, after / 6) for before, after in pairwise(lengths))
