@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 from demo.encoders import SharedEncoder
-from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.gender_bias import OccupationBias, preferences, report_bias
 from trainer.evaluate.gender_examples import Example, own_examples
 from trainer.evaluate.task import Encode
+from trainer.evaluate.vector_contender import VectorContender
 
 
 class Bias:

@@ -19,8 +19,8 @@ from trainer.config import TrainConfig
 from trainer.encode import TextEncoder
 from trainer.encoders.head import Head
 from trainer.encoders.settings import Prompts
-from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.suite import Suite, TaskSpec, evaluate, load_suite, open_tasks, picks_of, scores_of
+from trainer.evaluate.vector_contender import VectorContender
 from trainer.guards import say
 from trainer.origin import digest_of
 from trainer.pooling import Pooling

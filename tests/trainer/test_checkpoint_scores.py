@@ -18,8 +18,8 @@ from trainer.checkpoint_scores import make_evaluation
 from trainer.config import EvaluationConfig, TrainConfig
 from trainer.encode import TextEncoder
 from trainer.encoders.weights import load_encoder
-from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.suite import TaskSpec, open_tasks
+from trainer.evaluate.vector_contender import VectorContender
 from trainer.export import best_step, export
 from trainer.step import init_state
 from trainer.train import train

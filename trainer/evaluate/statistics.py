@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 RESAMPLES = 1000
 QUANTILE_95 = 1.959963984540054
@@ -55,7 +55,7 @@ def bootstrap_mean(values: NDArray[np.float64], groups: Sequence[str], seed: int
     sums, counts = np.bincount(group, values), np.bincount(group)
     if (n := len(sums)) < 3:
         return None
-    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1))
+    tail = special.ndtr(-math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, 0.975))
     some = np.random.default_rng(seed).integers(n, size=(10 * RESAMPLES, n))
     low, high = np.quantile(sums[some].sum(axis=1) / counts[some].sum(axis=1), (tail, 1 - tail))
     return float(low), float(high)

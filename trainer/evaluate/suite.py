@@ -12,7 +12,6 @@ import orjson
 
 from trainer.encoders.settings import Similarity
 from trainer.evaluate.bitext import read_bitext
-from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.duplicates import read_duplicates
 from trainer.evaluate.gender_bias import read_gender_bias
 from trainer.evaluate.labelled import read_classification, read_clustering
@@ -21,6 +20,7 @@ from trainer.evaluate.responses import read_responses
 from trainer.evaluate.retrieval import read_retrieval
 from trainer.evaluate.sts import read_sts
 from trainer.evaluate.task import Contender, Encode, Outcome, Task
+from trainer.evaluate.vector_contender import VectorContender
 
 SUITES = Path(__file__).parent / "suites"
 """Suites that come with us; `small` needs no other file."""

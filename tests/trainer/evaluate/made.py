@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.evaluate.contenders import VectorContender
+from trainer.evaluate.vector_contender import VectorContender
 
 
 def hashed_words(texts: Sequence[str]) -> np.ndarray:

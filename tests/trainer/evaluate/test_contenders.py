@@ -14,8 +14,9 @@ from made import WORDS, hashed_words
 
 from trainer.encode import TextEncoder
 from trainer.evaluate.baselines import WORD, Bm25, TfIdf
-from trainer.evaluate.contenders import VectorContender, open_contender
+from trainer.evaluate.contenders import open_contender
 from trainer.evaluate.task import Contender
+from trainer.evaluate.vector_contender import VectorContender
 
 QUERIES = ["read the file", "a blue sea", "nothing of these", "the the file"]
 DOCUMENTS = ["how to read a file", "the sea is blue", "write the file", "", "a blue file in the blue sea"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer.evaluate.baselines import Bm25
-from trainer.evaluate.contenders import VectorContender, open_contender
+from trainer.evaluate.contenders import open_contender
 from trainer.evaluate.gender_bias import (
     BiasReport,
     GenderBias,
@@ -24,6 +24,7 @@ from trainer.evaluate.gender_bias import (
 from trainer.evaluate.gender_examples import Example
 from trainer.evaluate.statistics import compare
 from trainer.evaluate.suite import load_suite
+from trainer.evaluate.vector_contender import VectorContender
 
 WOMEN = {f"job {n}": 10.0 * n for n in range(10)}
 EXAMPLES = tuple(

@@ -9,9 +9,9 @@ import pytest
 from made import WORDS
 
 from trainer.evaluate.baselines import TfIdf
-from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.labelled import read_classification, read_clustering
 from trainer.evaluate.suite import SUITES
+from trainer.evaluate.vector_contender import VectorContender
 
 SMALL = SUITES / "small" / "labelled.csv"
 

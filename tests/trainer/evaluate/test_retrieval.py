@@ -14,11 +14,11 @@ from scipy import sparse
 from schemas.pair import Pair
 from trainer.evaluate import nearest as search
 from trainer.evaluate.baselines import Bm25
-from trainer.evaluate.contenders import VectorContender
 from trainer.evaluate.held_out import held_out_collection
 from trainer.evaluate.nearest import nearest
 from trainer.evaluate.retrieval import RetrievalTask, read_retrieval
 from trainer.evaluate.retrieval_files import Collection
+from trainer.evaluate.vector_contender import VectorContender
 
 
 def collection(*relevant: dict[int, int] | set[int], documents: int = 12, same: tuple[int | None, ...] = ()):
