@@ -19,6 +19,7 @@ from browser import CHROMIUM, LAPTOP, PHONE, chromium, served_at, window
 from corpora import topic_pairs, write_dataset, write_encoder
 from playwright.sync_api import expect
 
+from demo.forms import MOST_CHARACTERS
 from demo.serve import DemoConfig, open_served, warm_up
 
 if TYPE_CHECKING:
@@ -155,6 +156,16 @@ def test_markup_that_is_typed_is_shown_as_text(page: Page, address: str) -> None
     expect(page.locator(".bars li .text").first).to_have_text(SCRIPT)
     assert page.locator("main script, main img").count() == 0
     assert "taken" not in page.title()
+
+
+def test_of_ten_megabytes_a_field_takes_what_it_may_and_the_page_goes_on(page: Page, address: str) -> None:
+    page.goto(f"{address}/#/similarity?main=w1&text=w2")
+    expect(page.locator(".bars li")).to_have_count(1)
+    page.get_by_label("Main text").fill("w1 " * (10_000_000 // 3))
+    assert len(page.get_by_label("Main text").input_value()) == MOST_CHARACTERS
+    expect(page.locator(".bars li")).to_have_count(1)
+    page.get_by_label("Main text").fill("w2")
+    expect(page.locator(".bars li").first).to_contain_text("1.000")
 
 
 def test_an_address_opens_the_state_it_was_taken_from(page: Page, address: str) -> None:

@@ -132,8 +132,8 @@ def test_only_full_drops_the_others_and_counts_them(miner: Miner, tmp_path: Path
     assert full.negatives[2] == every.negatives[2]
     drops = full.manifest.parts[0].funnel[-1].drops
     assert drops == {"fewer_negatives_found": every.negatives[0] + every.negatives[1]}
-    with pytest.raises(ValueError, match="no pair has 2 negatives"):
-        mine(parent, miner, tmp_path / "none", MineConfig(negatives=2, max_score=-2, only_full=True))
+    with pytest.raises(ValueError, match="no pair has 60 negatives"):
+        mine(parent, miner, tmp_path / "none", MineConfig(negatives=60, relative_margin=None, only_full=True))
     assert not (tmp_path / "none" / "manifest.json").exists()
 
 
