@@ -5,6 +5,7 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from batches import one_a_row, tiny_encoder
@@ -125,8 +126,8 @@ def test_a_head_without_prompts_pools_what_follows_them(folder, pooling):
     encoder = TextEncoder.open(folder)
     encoder.head = Head(pooling, unit_length=False, pools_prompt=False)
     ids = encoder.token_ids(["w1 w2"], "w3 w4 ")
-    tokens = np.stack(ids)
-    hidden = np.asarray(load_encoder(folder)(tokens, np.ones_like(tokens), np.arange(tokens.shape[1])[None]))[0]
+    tokens = jnp.asarray(np.stack(ids))
+    hidden = np.asarray(load_encoder(folder)(tokens, jnp.ones_like(tokens), jnp.arange(tokens.shape[1])[None]))[0]
     expected = hidden[3] if pooling == "cls" else hidden[3:].mean(axis=0)
     np.testing.assert_allclose(encoder.encode(["w1 w2"], prompt="w3 w4 ")[0], expected, atol=1e-5)
     bare = encoder.encode(["w1 w2"])
