@@ -146,7 +146,7 @@ def open_encoder(name: str) -> SharedEncoder:
     settings = EncoderSettings.load(folder)
     return SharedEncoder(
         short_name(name),
-        TextEncoder.open(folder),
+        TextEncoder.open(folder).with_prompts_in_texts(),
         similarity=settings.similarity,
         digest=encoder_digest(folder),
         prompts=settings.prompts,

@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from batches import one_a_row, tiny_encoder
-from heads import CLS, write_head
+from heads import CLS, MEAN, write_head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from demo.encoders import open_encoder
 from trainer.encode import COARSE, FEW, FINE, TextEncoder, plan_rows, row_lengths
 from trainer.encoders.head import Head
 from trainer.encoders.weights import load_encoder, save_encoder
+from trainer.evaluate.contenders import open_contender
 
 WORDS = [f"w{n}" for n in range(40)]
 TEXTS = [" ".join(WORDS[(7 * n + k) % 40] for k in range(n % 30)) for n in range(60)]
@@ -133,3 +135,13 @@ def test_a_head_without_prompts_pools_what_follows_them(folder, pooling):
     bare = encoder.encode(["w1 w2"])
     encoder.head = Head(pooling, unit_length=False)
     np.testing.assert_allclose(bare, encoder.encode(["w1 w2"]), atol=0)
+
+
+def test_a_head_without_prompts_is_refused_where_prompts_are_part_of_the_texts(folder):
+    write_head(folder, "Transformer", "Pooling", pooling=MEAN | {"include_prompt": False})
+    open_contender(str(folder))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "w3 "}}))
+    with pytest.raises(ValueError, match="leaves prompts out of its vectors"):
+        open_contender(str(folder))
+    with pytest.raises(ValueError, match="leaves prompts out of its vectors"):
+        open_encoder(str(folder))

@@ -39,6 +39,7 @@ def open_contender(name: str, progress: Progress | None = None) -> Contender:
         encoder = TextEncoder.open(folder)
     except (ValueError, FileNotFoundError) as error:
         return VectorContender(name, _open_elsewhere(folder, error), similarity, prompts)
+    encoder.with_prompts_in_texts()
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         if progress is None:

@@ -77,8 +77,8 @@ class MtebEncoder:
         for batch in inputs:
             if "text" not in batch:
                 raise ValueError(f"a batch of {task_metadata.name} has {', '.join(batch)}; expected text")
-            texts += [prompt + text for text in batch["text"]]
-        return self.encoder.encode(texts, prompt="")
+            texts += batch["text"]
+        return self.encoder.encode(texts, prompt=prompt)
 
     def prompt_for(self, task_metadata: Any, prompt_type: Any) -> str:
         """The folder's prompt for a task and side, in mteb's order: task and side, task, its type and side, its
