@@ -131,6 +131,18 @@ def test_prompts_are_those_of_sentence_transformers(run, tmp_path: Path, pools_p
     assert np.abs(found - ours.encode(TEXTS)).max() > 1e-3
 
 
+def test_an_encoder_that_leaves_prompts_out_has_no_onnx_form(run, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from trainer.onnx_export import write_onnx
+
+    folder = exported(run, tmp_path / "encoder")
+    pooling = folder / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps(json.loads(pooling.read_text()) | {"include_prompt": False}))
+    with pytest.raises(ValueError, match="leaves prompts out of its vectors"):
+        write_onnx(folder)
+    assert not (folder / "onnx").exists()
+
+
 def test_plain_transformers_cuts_and_pads_as_we_do(run, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
