@@ -21,7 +21,8 @@ class Bias:
 
     def preference(self, encoder: SharedEncoder, anchor: str, female: str, male: str) -> dict[str, Any]:
         """The cosines of the anchor with each version, and which is nearer."""
-        (found,) = preferences(_contender(encoder, encoder.encode), [Example("", anchor, female, male)])
+        contender = _contender(encoder, lambda texts, prompt: encoder.encode(texts))
+        (found,) = preferences(contender, [Example("", anchor, female, male)])
         nearer = "neither" if found.difference == 0 else "female" if found.difference > 0 else "male"
         return {"female": found.female, "male": found.male, "difference": found.difference, "nearer": nearer}
 
@@ -29,7 +30,7 @@ class Bias:
         """The mean preference of each occupation and of all, with 95% intervals, the one nearest to female first."""
         with self._lock:  # of many who ask at once one computes, and the others find it done
             if encoder.name not in self._summaries:
-                contender = _contender(encoder, lambda texts: encoder.encode_later(texts).result())
+                contender = _contender(encoder, lambda texts, prompt: encoder.encode_later(texts).result())
                 found = preferences(contender, own_examples())
                 report = report_bias(found, {})
                 self._summaries[encoder.name] = {
@@ -42,6 +43,7 @@ class Bias:
 
 
 def _contender(encoder: SharedEncoder, encode: Encode) -> VectorContender:
+    """`encode` need not look at a prompt: the encoder knows its own."""
     return VectorContender(encoder.name, encode, encoder.similarity)
 
 

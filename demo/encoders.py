@@ -23,6 +23,9 @@ from trainer.encoders.settings import EncoderSettings, Prompts, Similarity
 Side = Literal["query", "document", "default"]
 """What a text is to those it is compared with: it looks for them, is looked for, or neither."""
 
+Prompted = tuple[str, str]
+"""A text's prompt and the text."""
+
 TOGETHER = 256
 """Texts of waiting users that go in one call at most: more would make all of them wait for each other."""
 REMEMBERED = 4096
@@ -35,14 +38,16 @@ class Encodes(Protocol):
 
     dimensions: int
 
-    def encode(self, texts: Sequence[str], /, *, prompt: str) -> NDArray[np.float32]: ...
+    def encode(self, texts: Sequence[str], /, *, prompt: str) -> NDArray[np.float32]:
+        """float32[n, D], row i for text i with `prompt` before it."""
+        ...
 
 
 @dataclass(order=True)
 class _Waiting:
     priority: int
     number: int
-    texts: Sequence[str] = field(compare=False)
+    texts: Sequence[Prompted] = field(compare=False)
     result: Future[NDArray[np.float32]] = field(compare=False)
 
 
@@ -69,7 +74,7 @@ class SharedEncoder:
         self._encoder = encoder
         self._waiting: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
         self._numbers = itertools.count()
-        self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._known: OrderedDict[Prompted, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
         threading.Thread(target=self._work, name=f"encoder {name}", daemon=True).start()
 
@@ -78,32 +83,32 @@ class SharedEncoder:
         """What similarities are multiplied by in the softmax that such encoders are trained with."""
         return 20.0 if self.similarity == "cosine" else 1.0
 
-    def prompted(self, texts: Sequence[str], side: Side | Sequence[Side]) -> list[str]:
-        """The texts as the encoder sees them, the prompt of its side before each."""
+    def prompted(self, texts: Sequence[str], side: Side | Sequence[Side]) -> list[Prompted]:
+        """Each text with the prompt of its side."""
         sides = [side] * len(texts) if isinstance(side, str) else side
-        return [getattr(self._prompts, one) + text for one, text in zip(sides, texts, strict=True)]
+        return [(getattr(self._prompts, one), text) for one, text in zip(sides, texts, strict=True)]
 
     def encode(self, texts: Sequence[str], side: Side | Sequence[Side] = "default") -> NDArray[np.float32]:
         """float32[n, D] for a user who waits; `side` is of all texts or of each. Raises what the encoder raises."""
-        texts = self.prompted(texts, side)
+        asked = self.prompted(texts, side)
         with self._lock:
-            known = {text: self._known[text] for text in texts if text in self._known}
-        new = [text for text in dict.fromkeys(texts) if text not in known]
+            known = {one: self._known[one] for one in asked if one in self._known}
+        new = [one for one in dict.fromkeys(asked) if one not in known]
         if new:
             known |= dict(zip(new, self._put(AT_ONCE, new).result(), strict=True))
             with self._lock:
-                for text in dict.fromkeys(texts):
-                    self._known[text] = known[text]
-                    self._known.move_to_end(text)
+                for one in dict.fromkeys(asked):
+                    self._known[one] = known[one]
+                    self._known.move_to_end(one)
                 while len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
-        return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dimensions), np.float32)
+        return np.stack([known[one] for one in asked]) if asked else np.zeros((0, self.dimensions), np.float32)
 
     def encode_later(self, texts: Sequence[str], side: Side = "default") -> Future[NDArray[np.float32]]:
         """The same when no user waits; nothing is kept."""
         return self._put(IN_BACKGROUND, self.prompted(texts, side))
 
-    def _put(self, priority: int, texts: Sequence[str]) -> Future[NDArray[np.float32]]:
+    def _put(self, priority: int, texts: Sequence[Prompted]) -> Future[NDArray[np.float32]]:
         result: Future[NDArray[np.float32]] = Future()
         self._waiting.put(_Waiting(priority, next(self._numbers), texts, result))
         return result
@@ -112,9 +117,7 @@ class SharedEncoder:
         while True:
             together = self._take()
             try:
-                vectors = self._encoder.encode([text for one in together for text in one.texts], prompt="")
-                if self.similarity == "cosine":
-                    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+                vectors = self._embed([text for one in together for text in one.texts])
             except Exception as error:
                 for one in together:
                     one.result.set_exception(error)
@@ -122,6 +125,18 @@ class SharedEncoder:
             ends = np.cumsum([len(one.texts) for one in together])
             for one, part in zip(together, np.split(vectors, ends[:-1]), strict=True):
                 one.result.set_result(part)
+
+    def _embed(self, texts: Sequence[Prompted]) -> NDArray[np.float32]:
+        """One call for each prompt among them."""
+        vectors = np.empty((len(texts), self.dimensions), np.float32)
+        rows: dict[str, list[int]] = {}
+        for row, (prompt, _) in enumerate(texts):
+            rows.setdefault(prompt, []).append(row)
+        for prompt, some in rows.items():
+            vectors[some] = self._encoder.encode([texts[row][1] for row in some], prompt=prompt)
+        if self.similarity == "cosine":
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
 
     def _take(self) -> list[_Waiting]:
         """The first who waits, and of the other users as many as go along."""
@@ -146,7 +161,7 @@ def open_encoder(name: str) -> SharedEncoder:
     settings = EncoderSettings.load(folder)
     return SharedEncoder(
         short_name(name),
-        TextEncoder.open(folder).with_prompts_in_texts(),
+        TextEncoder.open(folder),
         similarity=settings.similarity,
         digest=encoder_digest(folder),
         prompts=settings.prompts,

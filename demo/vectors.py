@@ -76,7 +76,8 @@ class CorpusVectors:
             self.error = error
 
     def _key(self, texts: Sequence[str]) -> str:
-        return block_key(self._encoder.digest, self._encoder.prompted(texts, "document"))
+        prompted = self._encoder.prompted(texts, "document")
+        return block_key(self._encoder.digest, [prompt + text for prompt, text in prompted])
 
     def _encode(self, begin: int, texts: Sequence[str]) -> None:
         """Fill a block piece by piece. A few at first, so that there is something to find within seconds."""

@@ -27,6 +27,6 @@ def test_the_example_of_a_suite_has_fields_that_exist() -> None:
 def test_the_example_in_python_runs_on_any_function_from_texts_to_vectors() -> None:
     import numpy as np
 
-    scores = run_suite(load_suite("small"), lambda texts: np.eye(99, dtype=np.float32)[: len(texts)])
+    scores = run_suite(load_suite("small"), lambda texts, prompt: np.eye(99, dtype=np.float32)[: len(texts)])
     for name in re.findall(r'scores\["([^"]+)"\]', PAGE):
         assert name in scores

@@ -68,18 +68,6 @@ class TextEncoder:
             prompts=EncoderSettings.load(folder).prompts,
         )
 
-    def with_prompts_in_texts(self) -> TextEncoder:
-        """Itself, for callers that put prompts into the texts they give.
-
-        Raises ValueError for an encoder that leaves its prompts out of its vectors: it must be told what they are.
-        """
-        if not self.head.pools_prompt and any(self.prompts.named.values()):
-            raise ValueError(
-                "the encoder leaves prompts out of its vectors (include_prompt is false in its Pooling), which only "
-                "`encode`, `search` and `mine` do; choose another encoder"
-            )
-        return self
-
     @functools.cached_property
     def _meshes(self) -> tuple[tuple[Mesh, Any], ...]:
         """(mesh, parameters on it) of one device, then of all devices of this process."""

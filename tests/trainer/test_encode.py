@@ -19,6 +19,7 @@ from trainer.encode import COARSE, FEW, FINE, TextEncoder, plan_rows, row_length
 from trainer.encoders.head import Head
 from trainer.encoders.weights import load_encoder, save_encoder
 from trainer.evaluate.contenders import open_contender
+from trainer.evaluate.similarity import unit_rows
 
 WORDS = [f"w{n}" for n in range(40)]
 TEXTS = [" ".join(WORDS[(7 * n + k) % 40] for k in range(n % 30)) for n in range(60)]
@@ -137,11 +138,16 @@ def test_a_head_without_prompts_pools_what_follows_them(folder, pooling):
     np.testing.assert_allclose(bare, encoder.encode(["w1 w2"]), atol=0)
 
 
-def test_a_head_without_prompts_is_refused_where_prompts_are_part_of_the_texts(folder):
+def test_evaluation_and_the_demo_leave_the_prompts_out_that_the_head_does(folder):
     write_head(folder, "Transformer", "Pooling", pooling=MEAN | {"include_prompt": False})
-    open_contender(str(folder))
     (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "w3 "}}))
-    with pytest.raises(ValueError, match="leaves prompts out of its vectors"):
-        open_contender(str(folder))
-    with pytest.raises(ValueError, match="leaves prompts out of its vectors"):
-        open_encoder(str(folder))
+    encoder = TextEncoder.open(folder)
+    texts = ["w1 w2", "w4"]
+    queries, documents = unit_rows(encoder.encode(texts, prompt="w3 ")), unit_rows(encoder.encode(texts))
+    assert np.abs(queries - unit_rows(encoder.encode(["w3 w1 w2", "w3 w4"]))).max() > 1e-3
+    shared = open_encoder(str(folder))
+    np.testing.assert_allclose(shared.encode(texts, "query"), queries, atol=1e-6)
+    of_both = shared.encode(texts, ["query", "document"])
+    np.testing.assert_allclose(of_both, [queries[0], documents[1]], atol=1e-6)
+    [scores] = open_contender(str(folder)).score_lists(texts[:1], [texts])
+    np.testing.assert_allclose(scores, (queries[0] @ documents.T), atol=1e-6)

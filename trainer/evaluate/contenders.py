@@ -39,13 +39,12 @@ def open_contender(name: str, progress: Progress | None = None) -> Contender:
         encoder = TextEncoder.open(folder)
     except (ValueError, FileNotFoundError) as error:
         return VectorContender(name, _open_elsewhere(folder, error), similarity, prompts)
-    encoder.with_prompts_in_texts()
 
-    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(texts: Sequence[str], *, prompt: str) -> NDArray[np.float32]:
         if progress is None:
-            return encoder.encode(texts, prompt="")
+            return encoder.encode(texts, prompt=prompt)
         with progress(f"encoding with {Path(name).name}", len(texts)) as done:
-            return encoder.encode(texts, prompt="", progress=done)
+            return encoder.encode(texts, prompt=prompt, progress=done)
 
     return VectorContender(name, encode, similarity, prompts)
 
@@ -62,8 +61,7 @@ def _open_elsewhere(folder: Path, error: Exception) -> Encode:
         said = (str(other).strip() or type(other).__name__).splitlines()[0]
         raise ValueError(f"{error}; sentence-transformers does not open it either ({said})") from None
 
-    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        # The prompts are put before the texts by `VectorContender`.
-        return np.asarray(model.encode(list(texts), prompt="", show_progress_bar=False), np.float32)
+    def encode(texts: Sequence[str], *, prompt: str) -> NDArray[np.float32]:
+        return np.asarray(model.encode(list(texts), prompt=prompt, show_progress_bar=False), np.float32)
 
     return encode

@@ -99,7 +99,7 @@ def open_tasks(specs: Iterable[TaskSpec]) -> tuple[Task, ...]:
 
 
 def run_suite(suite: Suite, encode: Encode, *, similarity: Similarity = "cosine") -> dict[str, float]:
-    """What an encoder scores on a suite, as `scores_of` says it."""
+    """What an encoder scores on a suite, as `scores_of` says it, without prompts."""
     return scores_of(evaluate(suite.tasks, VectorContender("encoder", encode, similarity)))
 
 

@@ -6,7 +6,7 @@ A contender is an encoder or a baseline without one (`contenders.py`); a task is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from trainer.evaluate.statistics import Resample
 
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
-"""Texts → float32[n, D], row i for text i."""
+
+class Encode(Protocol):
+    """A function from texts to vectors, such as `TextEncoder.encode` or that of sentence-transformers."""
+
+    def __call__(self, texts: Sequence[str], /, *, prompt: str) -> NDArray[np.float32]:
+        """float32[n, D], row i for text i with `prompt` before it."""
+        ...
+
 
 Ranking = tuple[NDArray[np.int64], NDArray[np.float64]]
 """int64[n, k] numbers of documents and float64[n, k] scores, the best first, k = min(depth, documents)."""

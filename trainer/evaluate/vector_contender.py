@@ -16,7 +16,7 @@ from trainer.evaluate.task import Encode, Ranking
 
 @dataclass(frozen=True)
 class VectorContender:
-    """An encoder, as a function from texts to float32[n, D]."""
+    """An encoder, as a function from texts, and the prompt of their side, to float32[n, D]."""
 
     name: str
     encode: Encode
@@ -60,7 +60,7 @@ class VectorContender:
         """Vectors of the distinct texts, and for each text which is its own."""
         number: dict[str, int] = {}
         places = np.array([number.setdefault(text, len(number)) for text in texts], np.intp)
-        vectors = np.asarray(self.encode([prompt + text for text in number]), np.float32)
+        vectors = np.asarray(self.encode(list(number), prompt=prompt), np.float32)
         if not np.isfinite(vectors).all():
             raise ValueError(f"{self.name}: some vectors are not finite; is the encoder trained to divergence?")
         return vectors, places

@@ -56,7 +56,7 @@ def test_texts_without_words_are_no_error(contender: Contender) -> None:
 def test_each_distinct_text_is_encoded_once() -> None:
     seen: list[str] = []
 
-    def encode(texts):
+    def encode(texts, *, prompt):
         seen.extend(texts)
         return hashed_words(texts)
 
@@ -66,7 +66,7 @@ def test_each_distinct_text_is_encoded_once() -> None:
 
 
 def test_vectors_that_are_not_finite_are_refused() -> None:
-    contender = VectorContender("broken", lambda texts: np.full((len(texts), 2), np.nan, np.float32))
+    contender = VectorContender("broken", lambda texts, prompt: np.full((len(texts), 2), np.nan, np.float32))
     with pytest.raises(ValueError, match="broken: some vectors are not finite"):
         contender.vectors(["a"])
 

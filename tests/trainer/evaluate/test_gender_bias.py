@@ -35,7 +35,7 @@ EXAMPLES = tuple(
 def biased(slope: float, shift: float = 0.0) -> VectorContender:
     """She is nearer to "they" than he by about slope × (share of women − 1/2) + shift, whatever the sentence."""
 
-    def encode(texts: Sequence[str]) -> np.ndarray:
+    def encode(texts: Sequence[str], *, prompt: str) -> np.ndarray:
         vectors = np.zeros((len(texts), 2), np.float32)
         for row, text in enumerate(texts):
             _, job, sentence, pronoun = text.split()
@@ -105,7 +105,7 @@ def test_a_baseline_that_sees_no_pronouns_prefers_neither() -> None:
 
 def test_preferences_are_similarities_of_the_anchor_and_a_tie_counts_half() -> None:
     table = {"a": [1, 0], "b": [0.6, 0.8], "c": [0.8, 0.6], "d": [0.6, -0.8]}
-    contender = VectorContender("placed", lambda texts: np.array([table[text] for text in texts], np.float32))
+    contender = VectorContender("placed", lambda texts, prompt: np.array([table[text] for text in texts], np.float32))
     examples = [Example("x", "a", "b", "c"), Example("x", "a", "b", "d")]
     first, second = preferences(contender, examples)
     assert (first.female, first.male) == pytest.approx((0.6, 0.8)) and first.difference == pytest.approx(-0.2)

@@ -33,7 +33,10 @@ def test_labels_that_words_tell_are_found(tmp_path: Path, contender) -> None:
 
 
 def test_labels_that_vectors_do_not_tell_are_guessed(tmp_path: Path) -> None:
-    noise = VectorContender("noise", lambda some: np.random.default_rng(0).standard_normal((len(some), 8)).astype("f"))
+    def encode(texts, *, prompt):
+        return np.random.default_rng(0).standard_normal((len(texts), 8)).astype("f")
+
+    noise = VectorContender("noise", encode)
     scores = read_classification(topics(tmp_path / "a.csv", 40)).evaluate(noise).scores
     assert all(0.15 < value < 0.5 for value in scores.values())
     assert read_clustering(tmp_path / "a.csv").evaluate(noise).scores["v-measure"] < 0.2

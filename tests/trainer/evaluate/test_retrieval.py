@@ -29,7 +29,7 @@ def collection(*relevant: dict[int, int] | set[int], documents: int = 12, same: 
 
 class FixedRanking(VectorContender):
     def __init__(self, *rows: list[int]):
-        super().__init__("fixed", lambda texts: np.zeros((len(texts), 1), np.float32))
+        super().__init__("fixed", lambda texts, prompt: np.zeros((len(texts), 1), np.float32))
         self.__dict__["rows"] = rows
 
     def rank(self, queries, documents, depth):
