@@ -49,3 +49,23 @@ def make_dump() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dumps(shared_data) -> Path:
+    """The folder of real dumps."""
+    return shared_data / "reddit"
+
+
+@pytest.fixture(scope="session")
+def months(make_dump, tmp_path_factory) -> Path:
+    """Two months of our own, with .bz2 copies and the texts of an evaluation set that some pairs hold."""
+    folder = tmp_path_factory.mktemp("months")
+    for month in (1, 2):
+        for ending in ("zst", "bz2"):
+            make_dump(folder / f"RC_{month}.{ending}", 1500, seed=month, month=month)
+    lines = bz2.decompress((folder / "RC_1.bz2").read_bytes()).splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith(b"{")]
+    bodies = sorted({row["body"] for row in rows if 60 < len(row["body"]) < 127})
+    (folder / "eval.txt").write_text("\n".join(bodies[::40]))
+    return folder
