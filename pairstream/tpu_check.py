@@ -58,6 +58,8 @@ def main(argv: Sequence[str]) -> None:
 
     arguments = parse(Arguments, argv, "tpu-check")
     run = arguments.run or arguments.config
+    if not arguments.topology:
+        raise UsageError("--topology names none; expected one or more, such as v3:2x2")
     if run is None or (arguments.run and arguments.config):
         raise UsageError("expected one run, before the options: pairstream tpu-check mpnet_base --topology v3:2x2")
     config = load_run(run, arguments.set)

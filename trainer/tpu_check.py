@@ -7,6 +7,7 @@ memory is what it would reserve, time its estimate; neither is a measurement on 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 import time
 from collections.abc import Callable
@@ -82,7 +83,7 @@ def check_step(config: TrainConfig, topology: str) -> StepReport:
     devices = mesh.devices.size
     graphdef, state = _abstract_state(config)
     everywhere, by_packs = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(DATA))
-    state, batch = _lying(state, everywhere), _lying(abstract_batch(config), by_packs)
+    state, batch = _with_sharding(state, everywhere), _with_sharding(abstract_batch(config), by_packs)
     step: Any = jit_train_step(graphdef, make_optimizer(config), config, config.pooling or "mean", mesh)
     memory = MEMORY_GIB[topology.partition(":")[0]]
     began = time.perf_counter()
@@ -162,18 +163,19 @@ def _devices(topology: str) -> list[Any]:
     kind, _, shape = topology.partition(":")
     if kind not in MEMORY_GIB or not re.fullmatch(r"\d+(x\d+){1,2}", shape):
         raise ValueError(f"{topology}: no such topology; {_KNOWN}")
+    if importlib.util.find_spec("libtpu") is None:
+        raise RuntimeError(
+            "no libtpu to compile with; expected the extra [tpu], on Linux (x86-64): "
+            "uv pip install libtpu, in an environment of its own"
+        )
     try:
         return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
     except Exception as error:  # the plugin raises what it likes
         said = str(error).strip().splitlines()[0]
-        if "libtpu" in said or "plugin" in said.lower():
-            raise RuntimeError(
-                f"no libtpu to compile with ({said}); expected the extra [tpu]: pip install libtpu"
-            ) from None
         raise ValueError(f"{topology}: the compiler knows no such topology ({said}); {_KNOWN}") from None
 
 
-def _lying(tree: Any, sharding: NamedSharding) -> Any:
+def _with_sharding(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
 
@@ -189,5 +191,10 @@ def _abstract_state(config: TrainConfig) -> tuple[nnx.GraphDef, Any]:
 def _out_of_memory(message: str) -> str | None:
     if "RESOURCE_EXHAUSTED" not in message and "Ran out of memory" not in message:
         return None
-    used = re.search(r"Used ([\d.]+\w) of ([\d.]+\w) hbm", message)
-    return f"needs {used[1]} of {used[2]}" if used else message.strip().splitlines()[0]
+    for form in (
+        r"Used ([\d.]+\w) of ([\d.]+\w) hbm",
+        r"HLO temporaries \(([\d.]+\w)\) exceeds available HBM \(([\d.]+\w)\)",
+    ):
+        if used := re.search(form, message):
+            return f"needs {used[1]} of {used[2]}"
+    return message.strip().splitlines()[0]

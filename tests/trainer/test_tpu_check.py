@@ -16,7 +16,7 @@ from pairstream.cli import main
 from pairstream.tpu_check import _NO_TPU_HERE
 from trainer import tpu_check
 from trainer.config import PackConfig, TrainConfig
-from trainer.tpu_check import StepReport, check_step, collectives_of, count_collectives, largest_batch
+from trainer.tpu_check import StepReport, _out_of_memory, check_step, collectives_of, count_collectives, largest_batch
 
 ROOT = Path(__file__).parents[2]
 RUN = TrainConfig(name="t", encoder="e", mixture="m", data="d", batch_size=64, pack=PackConfig(pairs=8, rows=4))
@@ -68,6 +68,25 @@ def test_a_topology_that_is_none_is_named(topology: str) -> None:
         check_step(RUN, topology)
 
 
+def test_a_machine_without_libtpu_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(RuntimeError, match=r"^no libtpu to compile with; expected the extra \[tpu\]"):
+        check_step(RUN, "v3:2x2")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 62.39G of 15.48G hbm. Exceeded by 46.91G.",
+        "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory required for HLO "
+        "temporaries (62.39G) exceeds available HBM (15.48G). HLO module: jit_train_step.",
+    ],
+)
+def test_what_does_not_fit_is_told_by_its_size(said: str) -> None:
+    assert _out_of_memory(said) == "needs 62.39G of 15.48G"
+    assert _out_of_memory("INTERNAL: something else") is None
+
+
 @pytest.fixture
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command sets variables for its own process; afterwards they are as before."""
@@ -83,6 +102,11 @@ def test_a_call_for_a_topology_that_is_none_is_wrong_and_told_the_known(
     said = capfd.readouterr().err.strip()
     assert said.startswith(f"pairstream tpu-check: {topology}: no such topology; expected one of v2:2x2, v3:2x2, v4")
     assert "\n" not in said
+
+
+def test_a_call_that_names_no_topology_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["tpu-check", "minilm_l6", "--topology"]) == 2
+    assert "--topology names none; expected one or more, such as v3:2x2" in capfd.readouterr().err
 
 
 def test_a_batch_that_a_topology_does_not_divide_is_a_wrong_call(
