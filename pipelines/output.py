@@ -2,16 +2,14 @@
 
 A job works in a `.staging-…` folder below its output, named after what the job is. One that is there at the
 start was left by a job that was stopped: the same job takes up what it finished, any other clears it. Only
-then are shards without a manifest ours to clear. A lock keeps two jobs from one output.
+then are shards without a manifest ours to clear. A lock (`schemas.lock`) keeps two jobs from one output.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -51,30 +49,6 @@ def find_target(folder: str, dataset: str, *, append: bool) -> Target:
             )
         return Target(folder, f"part-{len(manifest.parts):03d}")
     return Target(folder)
-
-
-@contextmanager
-def locked(root: str) -> Iterator[None]:
-    """Hold a local output for one job. Raises FileExistsError when another job of this machine is writing there."""
-    if "://" in root:
-        yield
-        return
-    there = os.path.isdir(root)
-    if os.path.exists(root) and not there:
-        raise NotADirectoryError(f"{root} is a file; expected a folder to write into: choose another --output")
-    os.makedirs(root, exist_ok=True)
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise FileExistsError(f"{root}: another job is writing there; wait for it or choose another --output") from None
-    except BaseException:
-        if not there and os.path.isdir(root) and not os.listdir(root):
-            os.rmdir(root)
-        raise
-    finally:
-        os.close(descriptor)
 
 
 def make_room(root: str, targets: Sequence[Target], identity: str, *, overwrite: bool, can_append: bool = True) -> str:

@@ -40,7 +40,7 @@ from pipelines.layout import (
 )
 from pipelines.marks import FindNearDuplicates, ReadKnown
 from pipelines.minhash import Signer
-from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, locked, make_room
+from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, make_room
 from pipelines.progress import State, watched
 from pipelines.shuffle import Shuffle
 from pipelines.sources.base import Source
@@ -57,6 +57,7 @@ from pipelines.stages import (
     stage_name,
 )
 from pipelines.write import CellFile, ShardTask, WriteCells, WrittenShard, plan_shards, write_planned_shard
+from schemas.lock import locked
 from schemas.manifest import Manifest
 from schemas.shards import fingerprints_name
 

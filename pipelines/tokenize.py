@@ -27,11 +27,12 @@ from tokenizers import Tokenizer
 from pipelines.files import open_raw
 from pipelines.job import BeamJob
 from pipelines.layout import identity_of, local_folder
-from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, locked, make_room
+from pipelines.output import Target, clear_failed, clear_staging, delete_replaced, load_manifest, make_room
 from pipelines.preprocess import run_to_end
 from pipelines.stages import Output, Work
 from pipelines.write import move_when_whole
 from schemas.example import decode_pair
+from schemas.lock import locked
 from schemas.manifest import HISTOGRAM_EDGES, MANIFEST_NAME, Manifest, Part, Split
 from schemas.shards import Block, Shard, frame, read_frames, write_shard
 from schemas.token_records import decode_tokens, located

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -26,12 +27,23 @@ from trainer.origin import digest_of
 from trainer.pooling import Pooling
 
 
+class Score(Protocol):
+    """A run's way to score an encoder."""
+
+    def __call__(self, params: Any, give_up: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """An encoder's parameters → {score: value}; none when `give_up`, asked after each batch, says so."""
+        ...
+
+
+class _GivenUpError(Exception):
+    """An evaluation is not to be finished."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How a run's encoder is scored."""
 
-    score: Callable[[Any], dict[str, float]]
-    """An encoder's parameters → {score: value}."""
+    score: Score
     measure: str
     """What its best checkpoint is told by, in words: scores are comparable where these are the same."""
 
@@ -57,13 +69,22 @@ def make_evaluation(
 
     prompts = Prompts.of_sides({"query": config.anchor_prefix, "document": config.positive_prefix})
 
-    def score(params: Any) -> dict[str, float]:
+    def score(params: Any, give_up: Callable[[], bool] = lambda: False) -> dict[str, float]:
         # A host's own copy: the run's lies on the devices of all hosts.
         local = jax.tree.map(lambda array: np.asarray(array.addressable_data(0)), params)
         encoder: Any = nnx.merge(graphdef, local)
         cosine = config.loss.similarity == "cosine"
         texts = TextEncoder(encoder, tokenizer, limit=limit, head=Head(pooling, cosine))
-        outcomes = evaluate(suite.tasks, VectorContender("encoder", texts.encode, config.loss.similarity, prompts))
+
+        def check(done: int) -> None:
+            if give_up():
+                raise _GivenUpError
+
+        encode = functools.partial(texts.encode, progress=check)
+        try:
+            outcomes = evaluate(suite.tasks, VectorContender("encoder", encode, config.loss.similarity, prompts))
+        except _GivenUpError:
+            return {}
         scores, picks = scores_of(outcomes), picks_of(outcomes)
         if options.metric not in picks:
             why = ", of which more is not better" if options.metric in scores else ""

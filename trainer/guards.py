@@ -55,16 +55,6 @@ def report_skipped(config: TrainConfig, first: int, history: Sequence[dict[str, 
             )
 
 
-def means_of(history: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Means over the steps whose update was made, all where none was; `skipped` is a sum, `skipped_in_row` the last."""
-    updated = [one for one in history if not one["skipped"]] or history
-    means = {name: sum(one[name] for one in updated) / len(updated) for name in history[0]}
-    return means | {
-        "skipped": sum(one["skipped"] for one in history),
-        "skipped_in_row": history[-1]["skipped_in_row"],
-    }
-
-
 def watch_stalls(items: Iterator[_Item], seconds: float, step: int) -> Iterator[_Item]:
     """The items; one line when the next is not there within `seconds`, while it is still waited for.
 

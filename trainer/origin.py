@@ -20,21 +20,28 @@ def digest_of(document: object) -> str:
 
 
 def make_origin(
-    settings: Mapping[str, Any], mixture: Mixture, manifests: Mapping[str, Manifest], *, batches: str, tokenizer: str
+    settings: Mapping[str, Any],
+    mixture: Mixture,
+    manifests: Mapping[str, Manifest],
+    *,
+    batches: str,
+    tokenizer: str,
+    encoder: str,
 ) -> dict[str, Any]:
     """The JSON-ready origin of a run's checkpoints.
 
     `batches` is the plan's digest: it alone decides whether batches are the same, those of the mixture and
-    of each dataset say which of them made the difference. `tokenizer` is `tokenizer_digest`'s.
+    of each dataset say which of them made the difference. `tokenizer` is `tokenizer_digest`'s, `encoder` that of
+    the encoder's shape and pooling: its weights are the checkpoint's own.
     """
     drawn = [entry for entry in mixture.datasets if entry.name in mixture.drawn]
     return {
         "settings": dict(settings),
-        "config": digest_of(settings),
         "batches": batches,
         "mixture": hashlib.sha256(repr((drawn, mixture.batch, mixture.segments)).encode()).hexdigest(),
         "manifests": {name: manifest.pairs_hash for name, manifest in manifests.items()},
         "tokenizer": tokenizer,
+        "encoder": encoder,
     }
 
 
@@ -47,15 +54,17 @@ def different_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | 
     whats = [f"dataset {name!r} ({before[name][:12]}…, now {now[name][:12]}…)" for name in names[:3]]
     if len(names) > 3:
         whats.append(f"{len(names) - 3} more datasets")
-    if ours["mixture"] != theirs.get("mixture") or not whats:
-        whats.insert(0, f"mixture ({theirs.get('mixture', theirs['batches'])[:12]}…, now {ours['mixture'][:12]}…)")
-    return ", ".join(whats)
+    if (mixture := theirs.get("mixture", "")) != ours["mixture"]:
+        whats.insert(0, f"mixture ({mixture[:12]}…, now {ours['mixture'][:12]}…)")
+    return ", ".join(whats) or f"batches in another order ({theirs['batches'][:12]}…, now {ours['batches'][:12]}…)"
 
 
-def different_tokenizer(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """As `different_data`, of the tokenizer; a checkpoint that does not say is taken to have the same."""
-    before = theirs.get("tokenizer", ours["tokenizer"])
-    return None if before == ours["tokenizer"] else f"tokenizer ({before[:12]}…, now {ours['tokenizer'][:12]}…)"
+def different_encoder(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+    """As `different_data`, of tokenizer and encoder."""
+    for what in ("tokenizer", "encoder"):
+        if theirs[what] != ours[what]:
+            return f"{what} ({theirs[what][:12]}…, now {ours[what][:12]}…)"
+    return None
 
 
 def refuse_other_origin(
@@ -67,7 +76,7 @@ def refuse_other_origin(
             f"{folder}: its checkpoints were trained on another mixture or other data: {what}; "
             "choose another --output, or go on with --accept-other-batches"
         )
-    if not accepted["settings"] and (what := different_tokenizer(ours, theirs)):
+    if not accepted["settings"] and (what := different_encoder(ours, theirs)):
         raise ValueError(
             f"{folder}: its checkpoints were trained with another {what}; "
             "choose another --output, or go on with --accept-other-settings"

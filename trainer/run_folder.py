@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoint import CHECKPOINTS_FOLDER
 from trainer.config import TrainConfig
 
 CONFIG_FILE = "config.json"
 # What may differ between a run and its continuation without changing any step already done.
 FREE_TO_CHANGE = (
+    "name",
     "steps",
-    "data",  # the batches' digest tells other pairs from the same ones as ids or in another place
+    # Places: a run may move. The checkpoint's origin tells other pairs and another encoder by what is in them.
+    "mixture",
+    "data",
+    "encoder",
     "log_every",
     "checkpoint_every",
     "keep_checkpoints",
@@ -40,19 +44,15 @@ def load_config(folder: str | Path) -> TrainConfig:
         raise ValueError(f"{path}: {error}") from None
 
 
-def refuse_other_settings(folder: Path, config: TrainConfig) -> None:
-    """Raise ValueError where the folder's checkpoints belong to a run with other settings."""
-    path = folder / CONFIG_FILE
-    # Without a whole checkpoint there is nothing to protect.
-    trained = any(one.name.isdecimal() for one in (folder / CHECKPOINTS_FOLDER).glob("*"))
-    if trained and path.exists():
-        ours, theirs = settings_of(config), settings_of(load_config(folder))
-        if different := sorted(name for name in ours if ours[name] != theirs[name]):
-            name = different[0]
-            mend = "choose another --output, remove the folder, or go on with --accept-other-settings"
-            if name == "schedule_steps":
-                mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
-            raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
+def refuse_other_settings(folder: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raise ValueError where the folder's checkpoints were made with other settings than `ours`, as `settings_of`."""
+    ours, theirs = _flat(ours), _flat(theirs)
+    if different := sorted(name for name in ours if ours[name] != theirs.get(name, ours[name])):
+        name = different[0]
+        mend = "choose another --output, remove the folder, or go on with --accept-other-settings"
+        if name == "schedule_steps":
+            mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
+        raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
 
 
 def write_config(folder: Path, config: TrainConfig) -> None:
@@ -67,3 +67,14 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     """What decides a step, as JSON reads it back."""
     document = {name: value for name, value in config.to_json().items() if name not in FREE_TO_CHANGE}
     return json.loads(json.dumps(document | {"schedule_steps": config.schedule_steps}))
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of fields under names such as `optimizer.learning_rate`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": of_inner for inner, of_inner in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -114,12 +114,12 @@ class Telemetry:
 
 
 def _cut_back(path: Path, step: int) -> Path:
-    """Drop lines after `step`, and a last line that a kill cut short."""
+    """Drop lines after `step`, all where that is 0, and a last line that a kill cut short."""
     if path.exists():
         kept = []
         for line in path.read_bytes().splitlines(keepends=True):
             try:
-                if line.endswith(b"\n") and orjson.loads(line)["step"] <= step:
+                if step and line.endswith(b"\n") and orjson.loads(line)["step"] <= step:
                     kept.append(line)
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 continue

@@ -8,7 +8,7 @@ import pytest
 from pipelines import write
 from pipelines.decontaminate import EvalOptions
 from pipelines.job import Job
-from pipelines.output import Target, clear_failed, find_target, locked, make_room
+from pipelines.output import Target, clear_failed, find_target, make_room
 from pipelines.preprocess import JobError, run
 from pipelines.sources.reddit import Reddit
 from schemas.example import decode_pair
@@ -188,21 +188,6 @@ def test_a_target_is_beside_its_older_parts_or_the_first(months, tmp_path):
     target = find_target(str(output), "reddit", append=True)
     assert target == Target(str(output), "part-001") and target.shards == str(output / "part-001")
     assert find_target(str(output), "reddit", append=False).shards == str(output)
-
-
-def test_an_output_is_held_by_one_job_and_let_go(tmp_path):
-    root = tmp_path / "out"
-    with locked(str(root)):
-        with pytest.raises(FileExistsError, match="another job is writing there"), locked(str(root)):
-            pass
-        (root / "file").touch()
-    with locked(str(root)):
-        pass
-    with pytest.raises(RuntimeError), locked(str(tmp_path / "other")):
-        raise RuntimeError
-    assert not (tmp_path / "other").exists()  # it was not there before
-    with locked("gs://bucket/out"):
-        pass
 
 
 def test_what_another_job_left_is_cleared_and_what_the_same_job_left_is_kept(tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import os
 import re
 import shutil
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from corpora import topic_pairs, write_dataset, write_encoder, write_run
 
 from schemas.tokens import load_tokenizer
+from trainer import checkpoint_scores
 from trainer.checkpoint import Checkpoints
 from trainer.checkpoint_scores import make_evaluation
 from trainer.config import EvaluationConfig, TrainConfig
@@ -86,6 +90,42 @@ def test_a_wrong_evaluation_is_refused_in_one_line(
     with pytest.raises((ValueError, FileNotFoundError), match=message) as refused:
         train(dataclasses.replace(run[0], evaluation=evaluation, steps=1), tmp_path / "run")
     assert "\n" not in str(refused.value) and not (tmp_path / "run").exists()
+
+
+def test_a_signal_ends_the_evaluation_under_way_and_the_step_is_saved(
+    run: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each evaluation but the first, before any step, is told to stop while it encodes."""
+    encoded, real = itertools.count(), TextEncoder.encode
+
+    def encode(self, texts, *, progress, **options):
+        if next(encoded):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, texts, progress=progress, **options)
+
+    monkeypatch.setattr(TextEncoder, "encode", encode)
+    suite = tmp_path / "suite.toml"
+    (tmp_path / "pairs.csv").write_text("q1,q2,label\nw1 w2,w2 w1,1\nw3,w4,0\nw5,w5 w6,1\n")
+    suite.write_text('[[task]]\nkind = "duplicates"\npath = "pairs.csv"\ncolumns = ["q1", "q2", "label"]\n')
+    config = dataclasses.replace(
+        run[0], steps=20, checkpoint_every=1000, evaluation=EvaluationConfig(every=3, suite=str(suite))
+    )
+    done = train(config, tmp_path / "run")
+    assert (done.step, done.interrupted) == (3, True)
+    assert list(scored(tmp_path / "run")) == [0]
+    with Checkpoints(tmp_path / "run" / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.steps == [3] and checkpoints.best is None
+
+
+def test_a_run_that_goes_on_is_not_scored_again_before_its_next_step(
+    run: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = run
+    shutil.copytree(folder, tmp_path / "run")
+    real, seen = checkpoint_scores.evaluate, []
+    monkeypatch.setattr(checkpoint_scores, "evaluate", lambda *given: seen.append(given) or real(*given))
+    train(dataclasses.replace(config, steps=config.steps + 1), tmp_path / "run")
+    assert len(seen) == 1  # that of the last step
 
 
 def test_a_run_that_is_scored_by_something_else_picks_its_best_anew(

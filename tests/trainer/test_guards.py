@@ -93,12 +93,6 @@ def test_so_many_in_a_row_end_the_run_though_they_began_before_the_last_log_line
         guards.report_skipped(CONFIG, 10, [one(1, 2, np.nan), one(1, 3, np.nan)])
 
 
-def test_means_are_of_the_updates_that_were_made() -> None:
-    means = guards.means_of([one(loss=1.0), one(1, 1, np.nan), one(loss=2.0)])
-    assert (means["loss"], means["skipped"], means["skipped_in_row"]) == (1.5, 1, 0)
-    assert np.isnan(guards.means_of([one(1, 1, np.nan)])["loss"])
-
-
 def test_a_run_passes_over_a_batch_of_a_broken_word_and_says_which(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from corpora import topic_pairs, write_dataset, write_run
 
 from pairstream.cli import main
+from schemas.lock import locked
 from trainer.checkpoint import Checkpoints
 from trainer.config import LossConfig, PackConfig, TrainConfig
 from trainer.encoders.weights import load_encoder
@@ -110,7 +112,7 @@ def test_twenty_steps_equal_some_a_kill_and_the_rest(step: int, whole_run: tuple
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_kill_in_the_middle_of_a_save_changes_nothing(dtype: str, tmp_path: Path) -> None:
-    config = write_run(tmp_path, compute_dtype=dtype, checkpoint_every=2)
+    config = write_run(tmp_path, compute_dtype=dtype, checkpoint_every=2, log_every=3)
     folder = tmp_path / "killed"
     process = start(config, folder, tmp_path)
     wait_for_step(process, folder, random.Random(dtype).randint(3, 15))
@@ -170,6 +172,58 @@ def test_a_run_folder_takes_no_other_settings(whole_run: tuple[TrainConfig, Path
         train(dataclasses.replace(config, seed=1), folder)
     assert load_config(folder) == config
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_checkpoint_knows_its_settings_without_the_config_beside_it(
+    whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path
+) -> None:
+    config, whole, _ = whole_run
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    (folder / "config.json").unlink()
+    other = dataclasses.replace(config, steps=21, optimizer=dataclasses.replace(config.optimizer, learning_rate=1.0))
+    with pytest.raises(ValueError, match=r"holds a run with optimizer\.learning_rate [^{]*, not 1\.0;"):
+        train(other, folder)
+    assert not (folder / "config.json").exists()
+
+
+def test_fewer_steps_than_are_done_are_refused(whole_run: tuple[TrainConfig, Path, Path]) -> None:
+    config, folder, _ = whole_run
+    schedule = dataclasses.replace(config.optimizer, schedule_steps=config.schedule_steps)
+    with pytest.raises(ValueError, match="holds 20 steps, more than steps=15"):
+        train(dataclasses.replace(config, steps=15, optimizer=schedule), folder)
+    assert load_config(folder) == config
+
+
+def test_a_run_goes_on_in_another_place(tmp_path: Path) -> None:
+    config = write_run(tmp_path / "here", steps=2)
+    train(config, tmp_path / "here" / "run")
+    (tmp_path / "here").rename(tmp_path / "there")
+    places = {
+        name: str(getattr(config, name)).replace(f"{tmp_path}/here", f"{tmp_path}/there")
+        for name in ("mixture", "data", "encoder")
+    }
+    moved = dataclasses.replace(config, name="moved", steps=3, **places)
+    moved = dataclasses.replace(
+        moved, optimizer=dataclasses.replace(config.optimizer, schedule_steps=config.schedule_steps)
+    )
+    done = train(moved, tmp_path / "there" / "run")
+    assert (done.resumed_from, done.step) == (2, 3)
+
+
+def test_another_encoder_of_the_same_arrays_is_told(tmp_path: Path) -> None:
+    config = write_run(tmp_path, steps=2)
+    train(config, tmp_path / "run")
+    path = Path(config.encoder) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_norm_eps": 0.1}))
+    with pytest.raises(ValueError, match=r"trained with another encoder \(.*--accept-other-settings"):
+        train(config, tmp_path / "run")
+
+
+def test_two_processes_never_train_in_one_folder(whole_run: tuple[TrainConfig, Path, Path], tmp_path: Path) -> None:
+    config, _, _ = whole_run
+    with locked(str(tmp_path / "run")), pytest.raises(FileExistsError, match="another job is writing there"):
+        train(config, tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_run_does_not_go_on_with_other_data(whole_run: tuple[TrainConfig, Path, Path]) -> None:
