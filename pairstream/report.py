@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _report_run(arguments: Arguments) -> None:
-    from pairstream.run_page import write_run_page
+    from pairstream.run_page import SUMMARY, page_of_run
 
     ours = Arguments(arguments.folder, output=arguments.output)
     for name in ("sample", "tokenizer", "rejects", "json"):
@@ -57,17 +57,11 @@ def _report_run(arguments: Arguments) -> None:
             raise UsageError(
                 f"--{name} is for datasets; {arguments.folder} is a run's folder, of which there is one page"
             )
-    try:
-        page = write_run_page(arguments.folder, arguments.output)
-    except OSError as error:
-        raise OSError(
-            f"{error.filename or arguments.folder}: {error.strerror}; name another page with --output"
-        ) from None
-    if page is None:
-        raise ValueError(
-            f"{arguments.folder}: nothing logged yet; a run logs a line every log_every steps of its config"
-        )
-    print(f"{page}: the run's state and curves")
+    if (page := page_of_run(arguments.folder)) is None:
+        raise ValueError(f"{arguments.folder}: nothing logged yet; the run writes a line every log_every steps")
+    output = arguments.output or arguments.folder / SUMMARY
+    _write(output, page)
+    print(f"{output}: the run's state and curves")
     print("next: open it in a browser; call again for what was logged since")
 
 

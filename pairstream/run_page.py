@@ -49,22 +49,27 @@ FIGURES = (
 )
 
 
-def write_run_page(folder: Path, output: Path | None = None) -> Path | None:
-    """The page of a run's folder, by default its `summary.html`, whole or not at all.
+def write_run_page(folder: Path) -> Path | None:
+    """`summary.html` in a run's folder, whole or not at all; None where `page_of_run` is. Raises as it, and OSError."""
+    if (page := page_of_run(folder)) is None:
+        return None
+    path = folder / SUMMARY
+    with open_local(str(path)) as file:
+        file.write(page)
+    return path
 
-    None, and no page, where nothing was logged yet. Raises OSError, and ValueError for a config that cannot be read.
+
+def page_of_run(folder: Path) -> bytes | None:
+    """The page of a run's folder as it is now; None where nothing was logged yet.
+
+    Raises UsageError for a config that cannot be read, OSError for a log that cannot.
     """
     config = load_run(str(folder / CONFIG))
     if not (folder / LOG).is_file():
         return None
     with (folder / LOG).open("rb") as lines:
         log = read_log(lines, config.batch_size)
-    if log.empty:
-        return None
-    path = output or folder / SUMMARY
-    with open_local(str(path)) as file:
-        file.write(run_page(config, log, at_the_top(config, log, read_facts(folder))))
-    return path
+    return None if log.empty else run_page(config, log, at_the_top(config, log, read_facts(folder)))
 
 
 def run_page(config: TrainConfig, log: RunLog, state: Html) -> bytes:

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 FIXED_BELOW = 1e6
-"""Numbers up to here, with at most four decimals, are written out; others as 1.5e-05."""
+"""Numbers up to here, with at most five decimals, are written out; others as 1.5e-06."""
 
 
 class Tick(NamedTuple):
@@ -47,6 +47,6 @@ def _round_step(least: float) -> tuple[float, int]:
 
 def _word(value: float, power: int, top: float) -> str:
     """All the digits down to 10^`power`, of which the axis' steps are multiples."""
-    if power >= -4 and top < FIXED_BELOW:
+    if power >= -5 and top < FIXED_BELOW:
         return f"{value:,.{max(0, -power)}f}"
     return f"{value:.{max(1, math.floor(math.log10(top)) - power + 1)}g}"
