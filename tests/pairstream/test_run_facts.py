@@ -1,6 +1,7 @@
 import json
 import os
 from datetime import UTC, datetime
+from typing import Any
 
 import jax.numpy as jnp
 import pytest
@@ -29,9 +30,10 @@ def test_the_files_have_the_names_that_the_trainer_gives_them():
     ],
 )
 def test_checkpoints_and_the_best_are_those_that_the_trainer_finds(tmp_path, scores):
+    state: Any = {"a": jnp.zeros(1)}
     with Checkpoints(tmp_path / CHECKPOINTS_FOLDER, keep=9) as checkpoints:
         for step, score, measure in scores:
-            checkpoints.save({"a": jnp.zeros(1)}, step, {}, score=score, measure=measure)
+            checkpoints.save(state, step, {}, score=score, measure=measure)
     (tmp_path / CHECKPOINTS_FOLDER / "9.orbax-checkpoint-tmp-1").mkdir()  # one that a kill left unfinished
     found = read_facts(tmp_path)
     with Checkpoints(tmp_path / CHECKPOINTS_FOLDER, read_only=True) as checkpoints:
