@@ -16,7 +16,7 @@ MOST_CHECKPOINTS = 10
 
 def at_the_top(config: TrainConfig, log: RunLog, facts: RunFacts) -> Html:
     """The run's state, as far as its log and its folder tell. Nothing is asked of the process that trains."""
-    alarm = _alarm(log)
+    alarm = _alarm(config, log)
     return join(
         element("p", _state(config, log), class_="tuple"),
         element("p", alarm, class_="alarm") if alarm else "",
@@ -32,12 +32,14 @@ def _state(config: TrainConfig, log: RunLog) -> str:
     return f"Not finished: step {log.step:,} of {config.steps:,}, of {config.batch_size:,} pairs each"
 
 
-def _alarm(log: RunLog) -> str:
+def _alarm(config: TrainConfig, log: RunLog) -> str:
     """What must not be overlooked; nothing where all is well."""
-    if in_row := round(log.latest("skipped_in_row") or 0):
-        last = "step" if in_row == 1 else f"{in_row:,} steps"
-        return f"Diverged: the last {last} made no update, for loss or gradient was not finite"
-    return ""
+    in_row = round(log.latest("skipped_in_row") or 0)
+    if not in_row:
+        return ""
+    diverged = "Diverged: no" if in_row >= config.stop_after_skipped else "No"
+    steps = "step" if in_row == 1 else f"{in_row:,} steps"
+    return f"{diverged} update in the last {steps}, for loss or gradient was not finite"
 
 
 def _rows(config: TrainConfig, log: RunLog, facts: RunFacts) -> Iterator[tuple[str, str]]:

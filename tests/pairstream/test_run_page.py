@@ -94,9 +94,20 @@ def test_a_run_that_never_had_a_finite_loss_has_a_page(metrics):
 
 def test_the_state_of_the_run_stands_at_the_top():
     assert "Finished: all of 4 steps" in page_of(LINES, config=dataclasses.replace(config, steps=4))
-    unfinished, diverged = text_of(page_of(LINES)), text_of(page_of([*LINES, SPOILT]))
-    assert "Not finished: step 4 of 48" in unfinished and "Diverged" not in unfinished
-    assert "Not finished: step 5 of 48" in diverged and "Diverged: the last step made no update" in diverged
+    unfinished = text_of(page_of(LINES))
+    assert "Not finished: step 4 of 48" in unfinished and "update in the last" not in unfinished
+
+
+@pytest.mark.parametrize(
+    ("in_row", "said"),
+    [
+        (1, "No update in the last step, for"),
+        (config.stop_after_skipped, f"Diverged: no update in the last {config.stop_after_skipped} steps, for"),
+    ],
+)
+def test_a_run_that_makes_no_updates_says_so_at_the_top(in_row, said):
+    page = text_of(page_of([*LINES, {**SPOILT, "skipped_in_row": float(in_row)}]))
+    assert "Not finished: step 5 of 48" in page and said in page
 
 
 def test_totals_stand_at_the_top():
@@ -178,7 +189,7 @@ def test_a_training_that_raises_leaves_its_page(run, monkeypatch, capsys, error)
     with pytest.raises(type(error)) as raised:
         training(run, monkeypatch, [*LINES, SPOILT], error)
     assert raised.value is error
-    assert "Diverged" in (run / SUMMARY).read_text()
+    assert "No update in the last step" in (run / SUMMARY).read_text()
     assert f"curves so far: {run / SUMMARY}" in capsys.readouterr().err
 
 
