@@ -17,7 +17,7 @@ COMMANDS = {
     "preprocess": "raw files → shards and a manifest (Beam)",
     "tokenize": "datasets of texts → datasets of token ids (Beam)",
     "inspect": "look into a dataset or a shard",
-    "report": "a dataset as one HTML page: funnel, lengths, duplicates, examples",
+    "report": "a dataset, or a run and its curves, as one HTML page",
     "verify": "check every checksum of a dataset",
     "plan": "what a mixture will draw: shares, epochs, coverage",
     "batches": "what is in batch s: datasets and digest",

@@ -13,10 +13,10 @@ def whole_page(title: str, body: Html, *, style: str = "") -> bytes:
 _STYLE = """
 :root { color-scheme: light dark;
   --paper: #fcfcfb; --raised: #f3f2ee; --ink: #1c1c1a; --muted: #5d5c58; --line: #dcdbd5;
-  --series0: #2a6fc9; --series1: #d9762b; --series2: #4f8f5b; --lost: #eec9ae; --link: #1f5fb4; }
+  --series0: #2a6fc9; --series1: #d9762b; --series2: #4f8f5b; --lost: #eec9ae; --link: #1f5fb4; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #191918; --raised: #242422; --ink: #efeeea; --muted: #a9a8a1; --line: #3b3b38;
-  --series0: #6aa5f0; --series1: #e8924f; --series2: #7fbf8b; --lost: #6b4630; --link: #8dbcf7; } }
+  --series0: #6aa5f0; --series1: #e8924f; --series2: #7fbf8b; --lost: #6b4630; --link: #8dbcf7; --bad: #ff8a80; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 56rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word; }
@@ -42,12 +42,15 @@ figure { margin: 1rem 0 1.6rem; }
 .plot { height: 13rem; padding: .8rem 0 1.6rem 2.9rem; }
 .plot svg { display: block; overflow: visible; }
 .plot text { fill: var(--muted); font-size: 12px; font-variant-numeric: tabular-nums; }
+.plot.steps { padding-inline-start: 3.6rem; padding-block-end: 2.6rem; height: 14rem; }
 .grid { stroke: var(--line); } .axis { stroke: var(--muted); }
 figcaption span:first-child { display: block; }
 .key { margin-inline-end: 1rem; color: var(--ink); white-space: nowrap; }
 .key::before { content: ""; display: inline-block; width: .7rem; height: .7rem; margin-inline-end: .35rem; }
 .key0::before { background: var(--series0); } .key1::before { background: var(--series1); }
 .key2::before { background: var(--series2); }
+.bad { stroke: var(--bad); stroke-width: 2; } .keybad::before { background: var(--bad); }
+.alarm { color: var(--bad); font-weight: 500; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .25rem 1rem; margin: .5rem 0; }
 dt { color: var(--muted); } dd { margin: 0; }
 .example { background: var(--raised); padding: .7rem .9rem; border-radius: 4px; margin: .6rem 0; }

@@ -1,4 +1,4 @@
-"""`pairstream report`: one page that shows what is in a dataset and how it came about."""
+"""`pairstream report`: one page that shows what is in a dataset and how it came about, or a run and its curves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from pairstream.tokenize import load_tokenizer_of
 class Arguments:
     """One HTML page of every dataset at or below a folder: funnel, lengths, duplicates, contamination, examples.
 
+    Of the folder of a run that `pairstream train` made: how far it came and its curves, while it runs or afterwards.
     The page needs no network and no other file. For example: pairstream report data/reddit
     """
 
     folder: Folder
-    """Folder with a manifest at or below it."""
+    """Folder with a manifest at or below it, or a run's."""
     output: Path | None = None
-    """The page; by default report.html in the folder."""
+    """The page; by default report.html in the folder, of a run summary.html."""
     sample: int = 20_000
     """Pairs read of each dataset, evenly from its shards; memory grows with it."""
     tokenizer: str | None = None
@@ -39,12 +40,41 @@ def main(argv: Sequence[str]) -> None:
     at_least(arguments, sample=1)
     if arguments.json and arguments.output is not None:
         raise UsageError("--json prints the figures and writes no page; expected it without --output")
+    from pairstream.run_facts import is_run
+
+    if is_run(arguments.folder):
+        _report_run(arguments)
+    else:
+        _report_datasets(arguments)
+
+
+def _report_run(arguments: Arguments) -> None:
+    from pairstream.run_page import SUMMARY, page_of_run
+
+    ours = Arguments(arguments.folder, output=arguments.output)
+    for name in ("sample", "tokenizer", "rejects", "json"):
+        if getattr(arguments, name) != getattr(ours, name):
+            raise UsageError(
+                f"--{name} is for datasets; {arguments.folder} is a run's folder, of which there is one page"
+            )
+    if (page := page_of_run(arguments.folder)) is None:
+        raise ValueError(f"{arguments.folder}: nothing logged yet; the run writes a line every log_every steps")
+    output = arguments.output or arguments.folder / SUMMARY
+    _write(output, page)
+    print(f"{output}: the run's state and curves")
+    print("next: open it in a browser; call again for what was logged since")
+
+
+def _report_datasets(arguments: Arguments) -> None:
     from pairstream.report_figures import describe, printable
     from pairstream.report_page import page
     from pairstream.report_sample import read_rejects
     from schemas.manifest import Manifest, find_manifests
 
-    folders = find_manifests(arguments.folder)
+    try:
+        folders = find_manifests(arguments.folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}, or the folder of a run") from None
     tokenizer = None if arguments.tokenizer is None else load_tokenizer_of(arguments.tokenizer)
     rejects: dict[str, Any] = {}
     if arguments.rejects is not None:

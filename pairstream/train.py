@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +22,8 @@ Settings = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(m
 @dataclass(frozen=True)
 class Arguments:
     """Train an encoder, going on from the run's latest checkpoint if there is one.
+
+    Its curves are in summary.html of the run's folder when it ends; `pairstream report RUN_FOLDER` writes it any time.
 
     For example: pairstream train quickstart --set steps=200 --set optimizer.learning_rate=5e-5 --output runs/longer
     """
@@ -43,19 +47,19 @@ def main(argv: Sequence[str]) -> None:
     quiet_libraries()
     from pairstream.run_page import write_run_page
     from trainer.compile_cache import keep_compiled
-    from trainer.telemetry import METRICS_FILE
     from trainer.train import train
 
     keep_compiled()
-    done = train(
-        config,
-        folder,
-        accept_other_batches=arguments.accept_other_batches,
-        accept_other_settings=arguments.accept_other_settings,
-    )
+    with _page_of_what_fails(folder):
+        done = train(
+            config,
+            folder,
+            accept_other_batches=arguments.accept_other_batches,
+            accept_other_settings=arguments.accept_other_settings,
+        )
     if not done.first_host:
         return  # of several hosts one speaks, and writes into the folder that they share
-    page = write_run_page(folder, config, folder / METRICS_FILE)
+    page = write_run_page(folder)
     if done.interrupted:
         print(f"stopped after step {done.step:,} of {config.steps:,}; the same command goes on from there")
         raise KeyboardInterrupt
@@ -64,3 +68,20 @@ def main(argv: Sequence[str]) -> None:
     print(f"{done.step:,} steps done{whence}{curves}")
     exported = ["pairstream", "export", str(folder), str(folder / "encoder")]
     print(f"next: {shlex.join(exported + ['--best'] * bool(config.evaluation.every))}")
+
+
+@contextmanager
+def _page_of_what_fails(folder: Path) -> Iterator[None]:
+    """A training that raises leaves the page of what it logged; its own error is the one that is raised."""
+    from pairstream.run_facts import LOG, changed
+    from pairstream.run_page import write_run_page
+
+    before = changed(folder / LOG)
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            # A call that was refused leaves the folder as it was.
+            if changed(folder / LOG) != before and (page := write_run_page(folder)):
+                print(f"curves so far: {page}", file=sys.stderr)
+        raise
