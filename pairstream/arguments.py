@@ -69,6 +69,10 @@ def _parsed(kind: Any, argv: Sequence[str], command: str, **options: Any) -> Any
             return tyro.cli(kind, args=list(argv), prog=f"pairstream {command}", **options)
     except SystemExit as exit_:
         if not exit_.code:
+            if "--set" in known:
+                from pairstream.config_fields import fields_help
+
+                print("\n" + fields_help())
             raise
     raise UsageError(f"{in_one_line(drawn.getvalue(), argv, known, example_of(kind))}; {help_}")
 

@@ -46,7 +46,7 @@ class Arguments:
     topology: tuple[str, ...] = ("v3:2x2",)
     """Topologies: v3:2x2 is a v3-8; v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x4."""
     set: Settings = ()
-    """Change one field of the config; may be repeated."""
+    """Change one field of the config, of those listed below; may be repeated."""
     find_batch: bool = False
     """Also look for the largest global batch that fits; compiles many times."""
     json: bool = False

@@ -31,7 +31,7 @@ class Arguments:
     run: Run
     """A preset's name, a Python file that defines `config`, or a config.json that a run saved."""
     set: Settings = ()
-    """Change one field of the config; may be repeated."""
+    """Change one field of the config, of those listed below; may be repeated."""
     output: Path | None = None
     """The run's folder; by default runs/NAME."""
     accept_other_batches: bool = False
