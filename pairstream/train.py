@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from pairstream.arguments import Run, parse
 from pairstream.load_run import load_run, run_folder
 from pairstream.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
 
 Settings = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD=VALUE")]
 
@@ -45,6 +50,11 @@ def main(argv: Sequence[str]) -> None:
     config = load_run(arguments.run, arguments.set)
     folder = run_folder(config, arguments.output)
     quiet_libraries()
+    with _ended_by_ctrl_c():
+        _train(arguments, config, folder)
+
+
+def _train(arguments: Arguments, config: TrainConfig, folder: Path) -> None:
     from pairstream.run_page import write_run_page
     from trainer.compile_cache import keep_compiled
     from trainer.train import train
@@ -68,6 +78,21 @@ def main(argv: Sequence[str]) -> None:
     print(f"{done.step:,} steps done{whence}{curves}")
     exported = ["pairstream", "export", str(folder), str(folder / "encoder")]
     print(f"next: {shlex.join(exported + ['--best'] * bool(config.evaluation.every))}")
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Until the run watches for signals itself, since an exception may be lost in a callback of a library's."""
+
+    def end(*_: object) -> None:
+        os.write(2, b"pairstream train: interrupted; what was finished is kept, run the same command again\n")
+        os._exit(130)
+
+    earlier = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
 
 
 @contextmanager

@@ -50,8 +50,8 @@ def refuse_other_settings(folder: Path, ours: Mapping[str, Any], theirs: Mapping
     if different := sorted(name for name in ours if ours[name] != theirs.get(name, ours[name])):
         name = different[0]
         mend = "choose another --output, remove the folder, or go on with --accept-other-settings"
-        if name == "schedule_steps":
-            mend = f"--set optimizer.schedule_steps={theirs[name]} goes on with its learning rate; else {mend}"
+        if name == "optimizer.schedule_steps":
+            mend = f"--set {name}={theirs[name]} goes on with its learning rate; else {mend}"
         raise ValueError(f"{folder} holds a run with {name} {theirs[name]!r}, not {ours[name]!r}; {mend}")
 
 
@@ -66,7 +66,8 @@ def write_config(folder: Path, config: TrainConfig) -> None:
 def settings_of(config: TrainConfig) -> dict[str, Any]:
     """What decides a step, as JSON reads it back."""
     document = {name: value for name, value in config.to_json().items() if name not in FREE_TO_CHANGE}
-    return json.loads(json.dumps(document | {"schedule_steps": config.schedule_steps}))
+    document["optimizer"]["schedule_steps"] = config.schedule_steps  # `steps` where it is not named
+    return json.loads(json.dumps(document))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
