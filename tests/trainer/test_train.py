@@ -22,7 +22,7 @@ from corpora import topic_pairs, write_dataset, write_run
 from pairstream.cli import main
 from schemas.lock import locked
 from trainer.checkpoint import Checkpoints
-from trainer.config import LossConfig, PackConfig, TrainConfig
+from trainer.config import LossConfig, OptimizerConfig, PackConfig, TrainConfig
 from trainer.encoders.weights import load_encoder
 from trainer.run_folder import load_config
 from trainer.step import init_state
@@ -194,8 +194,9 @@ def test_fewer_steps_than_are_done_are_refused(whole_run: tuple[TrainConfig, Pat
     assert load_config(folder) == config
 
 
-def test_a_run_goes_on_in_another_place(tmp_path: Path) -> None:
-    config = write_run(tmp_path / "here", steps=2)
+def test_a_run_goes_on_in_another_place_and_for_longer_as_it_is_told(tmp_path: Path) -> None:
+    optimizer = OptimizerConfig(learning_rate=1e-3, warmup_steps=1)
+    config = write_run(tmp_path / "here", steps=2, optimizer=optimizer)
     train(config, tmp_path / "here" / "run")
     (tmp_path / "here").rename(tmp_path / "there")
     places = {
@@ -203,10 +204,10 @@ def test_a_run_goes_on_in_another_place(tmp_path: Path) -> None:
         for name in ("mixture", "data", "encoder")
     }
     moved = dataclasses.replace(config, name="moved", steps=3, **places)
-    moved = dataclasses.replace(
-        moved, optimizer=dataclasses.replace(config.optimizer, schedule_steps=config.schedule_steps)
-    )
-    done = train(moved, tmp_path / "there" / "run")
+    with pytest.raises(ValueError, match=r"schedule_steps 2, not 3; --set optimizer\.schedule_steps=2 goes on"):
+        train(moved, tmp_path / "there" / "run")
+    longer = dataclasses.replace(moved, optimizer=dataclasses.replace(optimizer, schedule_steps=2))
+    done = train(longer, tmp_path / "there" / "run")
     assert (done.resumed_from, done.step) == (2, 3)
 
 
