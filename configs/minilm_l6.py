@@ -15,7 +15,7 @@ config = TrainConfig(
     batch_size=1024,  # pairs: 128 on each of 8 cores
     steps=100_000,
     compute_dtype="bfloat16",
-    # As many rows as texts: no pair is ever shortened, and the memory is the original's.
+    # A row for each anchor and positive at full length, the original's padded shape; negatives share what is free.
     pack=PackConfig(pairs=64, rows=128, tokens=128),
     optimizer=OptimizerConfig(learning_rate=2e-5, warmup_steps=500, schedule_steps=1_000_000),
 )

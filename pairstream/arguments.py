@@ -47,8 +47,11 @@ def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Argu
     """
     flags = []
     for name, text in changes:
-        is_list = isinstance(operator.attrgetter(name)(config), tuple)
-        flags += [f"--{name}", *shlex.split(text)] if is_list else [f"--{name}={text}"]
+        before = operator.attrgetter(name)(config)
+        if isinstance(before, tuple):
+            flags += [f"--{name}", *shlex.split(text)]
+        else:
+            flags.append(f"--{name}={text.capitalize() if isinstance(before, bool) else text}")
     try:
         changed = _parsed(type(config), flags, "train", default=config, config=(tyro.conf.FlagConversionOff,))
     except UsageError as error:

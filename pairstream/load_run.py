@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import pkgutil
 import runpy
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pairstream.arguments import change_fields
 from pairstream.cli import UsageError
 from pairstream.wrong_call import near_names
 from trainer.config import TrainConfig
+from trainer.run_folder import read_config
 
 
 def load_run(run: str, changes: Sequence[str] = ()) -> TrainConfig:
@@ -90,13 +90,9 @@ def _from_json(path: Path) -> TrainConfig:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected a config.json that a run saved")
     try:
-        document = json.loads(path.read_text())
+        return read_config(path)
     except ValueError as error:
-        raise UsageError(f"{path}: not JSON ({error}); expected a config.json that a run saved") from None
-    try:
-        return TrainConfig.from_json(document)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(str(error)) from None
 
 
 def _fields(config: Any, prefix: str = "") -> list[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from trainer.config_types import check_types
 
 Similarity = Literal["cosine", "dot"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
@@ -17,11 +19,9 @@ REMATS: tuple[Remat, ...] = get_args(Remat)
 Optimizer = Literal["adamw", "lamb", "lion", "adafactor", "sgd"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 Schedule = Literal["linear", "cosine", "wsd", "constant"]
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Decayed = Literal["matrices", "kernels", "all"]
-DECAYED: tuple[Decayed, ...] = get_args(Decayed)
 Initial = Literal["pretrained", "random"]
-INITIALS: tuple[Initial, ...] = get_args(Initial)
+ComputeType = Literal["float32", "bfloat16"]
 Pooling = Literal["mean", "cls"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
@@ -40,6 +40,18 @@ class PackConfig:
     """Anchors are cut to this many tokens, special ones included; None: the encoder's maximum."""
     max_positive_tokens: int | None = None
     """Positives and hard negatives are cut to this many tokens; None: the encoder's maximum."""
+
+    def __post_init__(self) -> None:
+        check_types(self, "pack.")
+        for name, value, least in (
+            ("pairs", self.pairs, 1),
+            ("rows", self.rows, 1),
+            ("tokens", self.tokens, 8),
+            # Two are special: a limit below leaves no token of the text.
+            ("max_anchor_tokens", self.max_anchor_tokens, 3),
+            ("max_positive_tokens", self.max_positive_tokens, 3),
+        ):
+            _check_least(f"pack.{name}", value, least)
 
 
 @dataclass(frozen=True)
@@ -78,19 +90,10 @@ class OptimizerConfig:
     """Global norm to which gradients are clipped, once they are summed over all devices; None: no clipping."""
 
     def __post_init__(self) -> None:
-        for name, found, known in (
-            ("name", self.name, OPTIMIZERS),
-            ("schedule", self.schedule, SCHEDULES),
-            ("decayed", self.decayed, DECAYED),
-        ):
-            if found not in known:
-                raise ValueError(f"optimizer.{name} is {found!r}; expected one of {', '.join(known)}")
-        for name, value, least in (
-            ("warmup_steps", self.warmup_steps, 0),
-            ("schedule_steps", 1 if self.schedule_steps is None else self.schedule_steps, 1),
-            ("decay_steps", 1 if self.decay_steps is None else self.decay_steps, 1),
-        ):
-            _check_whole(f"optimizer.{name}", value, least)
+        check_types(self, "optimizer.")
+        _check_least("optimizer.warmup_steps", self.warmup_steps, 0)
+        _check_least("optimizer.schedule_steps", self.schedule_steps, 1)
+        _check_least("optimizer.decay_steps", self.decay_steps, 1)
         if not self.learning_rate > 0:
             raise ValueError(f"optimizer.learning_rate is {self.learning_rate}; expected more than 0")
         if self.decay_steps is not None and self.schedule != "wsd":
@@ -126,18 +129,19 @@ class LossConfig:
     learn_scale: bool = False
     """Train the scale's logarithm, from `scale` on, within the two bounds."""
     min_scale: float = 1.0
+    """The least that `learn_scale` may reach."""
     max_scale: float = 100.0
+    """The most that `learn_scale` may reach."""
     dimensions: tuple[int, ...] = ()
     """Train the first so many numbers of each vector as vectors too: (384, 128, 64); the whole must be named."""
     dimension_weights: tuple[float, ...] = ()
     """Of the losses of `dimensions`, which are summed; none: 1 each."""
 
     def __post_init__(self) -> None:
+        check_types(self, "loss.")
         # JSON and the command line bring lists.
         object.__setattr__(self, "dimensions", tuple(self.dimensions))
         object.__setattr__(self, "dimension_weights", tuple(self.dimension_weights))
-        if self.similarity not in SIMILARITIES:
-            raise ValueError(f"loss.similarity is {self.similarity!r}; expected {' or '.join(SIMILARITIES)}")
         if not self.scale > 0:
             raise ValueError(f"loss.scale is {self.scale}; expected more than 0")
         if self.learn_scale and not 0 < self.min_scale <= self.scale <= self.max_scale:
@@ -173,7 +177,8 @@ class EvaluationConfig:
     `sts-dev/spearman`. A run that goes on with another metric or suite picks its best anew."""
 
     def __post_init__(self) -> None:
-        _check_whole("evaluation.every", self.every, 0)
+        check_types(self, "evaluation.")
+        _check_least("evaluation.every", self.every, 0)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ class TrainConfig:
     """Seeds the batches' order and the dropout masks."""
     dropout: float | None = None
     """Of hidden states and attention; None: what the encoder's own config says."""
-    compute_dtype: str = "float32"
+    compute_dtype: ComputeType = "float32"
     """Activations: float32 or bfloat16. Parameters, optimizer and loss are float32."""
     micro_packs: int | None = None
     """Packs that a device embeds at once: the others wait, and the memory is that of so many packs; None: all."""
@@ -236,36 +241,28 @@ class TrainConfig:
     """Held-out pairs of each dataset on which the run is evaluated."""
 
     def __post_init__(self) -> None:
+        check_types(self)
+        object.__setattr__(self, "corpus", tuple(self.corpus))
         if not self.name or self.name != self.name.strip("./ "):
             raise ValueError(f"name is {self.name!r}; expected a plain name: the run's folder is runs/NAME")
         for name, value, least in (
             ("negatives", self.negatives, 0),
             ("batch_size", self.batch_size, 2),
             ("steps", self.steps, 1),
-            ("pack.pairs", self.pack.pairs, 1),
-            ("pack.rows", self.pack.rows, 1),
-            ("pack.tokens", self.pack.tokens, 8),
+            ("seed", self.seed, 0),
             ("log_every", self.log_every, 1),
             ("checkpoint_every", self.checkpoint_every, 1),
             ("keep_checkpoints", self.keep_checkpoints, 1),
             ("keep_best", self.keep_best, 0),
             ("stop_after_skipped", self.stop_after_skipped, 1),
-            ("micro_packs", 1 if self.micro_packs is None else self.micro_packs, 1),
+            ("micro_packs", self.micro_packs, 1),
             ("evaluation_queries", self.evaluation_queries, 1),
         ):
-            _check_whole(name, value, least)
+            _check_least(name, value, least)
         if not self.stall_seconds > 0:
             raise ValueError(f"stall_seconds is {self.stall_seconds}; expected more than 0")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; expected 0 up to, not including, 1")
-        if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"compute_dtype is {self.compute_dtype!r}; expected float32 or bfloat16")
-        if self.remat not in REMATS:
-            raise ValueError(f"remat is {self.remat!r}; expected one of {', '.join(REMATS)}")
-        if self.initial not in INITIALS:
-            raise ValueError(f"initial is {self.initial!r}; expected {' or '.join(INITIALS)}")
-        if self.pooling is not None and self.pooling not in POOLINGS:
-            raise ValueError(f"pooling is {self.pooling!r}; expected {' or '.join(POOLINGS)}, or None")
         if self.batch_size % self.pack.pairs:
             near = max(1, round(self.batch_size / self.pack.pairs)) * self.pack.pairs
             raise ValueError(
@@ -283,35 +280,28 @@ class TrainConfig:
         """Step at which the learning rate reaches its end."""
         return self.optimizer.schedule_steps or self.steps
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict that `from_json` reads back to an equal config."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, document: dict) -> TrainConfig:
+    def from_json(cls, document: Any) -> TrainConfig:
         """Raises ValueError naming a field that is unknown or missing."""
-        if not isinstance(document, dict):
-            raise ValueError(f"run: a JSON {type(document).__name__}; expected an object, as a run's config.json holds")
-        document = dict(document)
-        groups = {
-            "pack": PackConfig,
-            "optimizer": OptimizerConfig,
-            "loss": LossConfig,
-            "evaluation": EvaluationConfig,
-        }
-        for name, kind in groups.items():
-            if name in document:
-                document[name] = _fields(kind, document[name], name)
-        document["corpus"] = tuple(document.get("corpus", ()))
+        groups = {"pack": PackConfig, "optimizer": OptimizerConfig, "loss": LossConfig, "evaluation": EvaluationConfig}
+        if isinstance(document, dict):
+            read = {name: _fields(kind, document[name], name) for name, kind in groups.items() if name in document}
+            document = document | read
         return _fields(cls, document, "run")
 
 
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+def _check_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
 
 
-def _fields(kind, document: dict, where: str):
+def _fields(kind: Any, document: Any, where: str) -> Any:
+    if not isinstance(document, dict):
+        raise ValueError(f"{where}: a JSON {type(document).__name__}; expected an object, as a run's config.json holds")
     known = {item.name for item in dataclasses.fields(kind)}
     if unknown := sorted(set(document) - known):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}; known fields: {', '.join(sorted(known))}")
@@ -319,7 +309,4 @@ def _fields(kind, document: dict, where: str):
     needed = {item.name for item in dataclasses.fields(kind) if none is item.default is item.default_factory}
     if missing := sorted(needed - set(document)):
         raise ValueError(f"{where}: no field {', '.join(missing)}; expected what a run saves as its config.json")
-    try:
-        return kind(**document)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from None
+    return kind(**document)

@@ -38,8 +38,17 @@ def load_config(folder: str | Path) -> TrainConfig:
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected the folder of a run that `pairstream train` made")
+    return read_config(path)
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The config of a JSON file. Raises ValueError, in one line that begins with the path."""
     try:
-        return TrainConfig.from_json(json.loads(path.read_text()))
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); expected a config.json that a run saved") from None
+    try:
+        return TrainConfig.from_json(document)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

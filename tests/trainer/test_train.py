@@ -308,10 +308,3 @@ def test_the_line_that_refuses_quickstart_on_eight_devices_says_what_to_set(
     assert mend == ["--set", "pack.pairs=8", "--set", "pack.rows=6"] and not (tmp_path / "run").exists()
     assert main(command + mend) == 0
     assert lines(tmp_path / "run")[-1]["step"] == 1
-
-
-def test_a_config_survives_json() -> None:
-    config = TrainConfig(name="x", encoder="e", mixture="m", data="d", corpus=("reddit", "--depth", "3"))
-    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
-    with pytest.raises(ValueError, match="unknown field 'lr'"):
-        TrainConfig.from_json({**config.to_json(), "optimizer": {"lr": 1}})
