@@ -1,8 +1,8 @@
 """all-MiniLM-L6-v2: the original's run on a TPU v3-8, 100,000 steps of a schedule of a million.
 
-The other runs of the original say in their files only what differs from this one. All depart from the original
-in two things: documents known to be right for a row are masked (`loss.mask_false_negatives`), and the loss goes both ways
-for rows with hard negatives too, where the original's triplets go one way.
+The other runs of the original say in their files only what differs from this one. All depart from the original in two
+things: documents known to be right for a row are masked (`loss.mask_false_negatives`), and the loss goes both ways for
+rows with hard negatives too, where the original's triplets go one way.
 """
 
 from trainer.config import OptimizerConfig, PackConfig, TrainConfig
