@@ -49,7 +49,8 @@ def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Argu
     for name, text in changes:
         before = operator.attrgetter(name)(config)
         if isinstance(before, tuple):
-            flags += [f"--{name}", *shlex.split(text)]
+            numbers = re.fullmatch(r"[\d.,\s]*", text)  # with commas or without
+            flags += [f"--{name}", *shlex.split(text.replace(",", " ") if numbers else text)]
         else:
             flags.append(f"--{name}={text.capitalize() if isinstance(before, bool) else text}")
     try:

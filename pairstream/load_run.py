@@ -29,12 +29,19 @@ def load_run(run: str, changes: Sequence[str] = ()) -> TrainConfig:
         if not equals:
             raise UsageError(f"--set {change}: expected field=value, such as --set steps=200")
         if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.4) or known
+            near = _near(name, known) or known
             raise UsageError(
                 f"--set {name}: no such field; {'did you mean' if near != known else 'there are'} {', '.join(near)}?"
             )
         parsed.append((name, value))
     return change_fields(config, parsed) if parsed else config
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """The fields that were likely meant: by their initials, as `lr`, or by likeness."""
+    last = name.rpartition(".")[2]
+    initials = {one: "".join(word[0] for word in one.rpartition(".")[2].split("_")) for one in known}
+    return [one for one in known if initials[one] == last] or get_close_matches(name, known, n=3, cutoff=0.4)
 
 
 def _load(run: str) -> TrainConfig:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pairstream.cli import main
+from pairstream.cli import UsageError, main
+from pairstream.load_run import load_run
 from trainer.config import LossConfig, OptimizerConfig, PackConfig, TrainConfig
 from trainer.run_folder import load_config
 
@@ -85,3 +87,27 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path, capsys: pytest.CaptureF
         load_config(tmp_path)
     assert main(["train", str(path)]) == 2
     assert capsys.readouterr().err.startswith(f"pairstream train: {path}: not JSON (")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("loss.dimensions=384,128", (384, 128)),
+        ("loss.dimensions=384 128", (384, 128)),
+        ("loss.dimensions=", ()),
+        ("corpus=reddit 3,4", ("reddit", "3,4")),
+        ("loss.symmetric=false", False),
+        ("loss.learn_scale=True", True),
+    ],
+)
+def test_lists_and_truths_are_set_as_people_write_them(change: str, expected: Any) -> None:
+    config = load_run("quickstart", [change])
+    assert operator.attrgetter(change.partition("=")[0])(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("optimizer.lr", "learning_rate"), ("lr", "learning_rate"), ("step", "steps")]
+)
+def test_a_field_that_there_is_not_brings_to_mind_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"no such field; did you mean .*{meant}"):
+        load_run("quickstart", [f"{name}=1"])
