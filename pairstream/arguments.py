@@ -52,7 +52,8 @@ def change_fields(config: Arguments, changes: Sequence[tuple[str, str]]) -> Argu
             numbers = re.fullmatch(r"[\d.,\s]*", text)  # with commas or without
             flags += [f"--{name}", *shlex.split(text.replace(",", " ") if numbers else text)]
         else:
-            flags.append(f"--{name}={text.capitalize() if isinstance(before, bool) else text}")
+            is_word = text.lower() in ("true", "false", "none") and not isinstance(before, str)
+            flags.append(f"--{name}={text.capitalize() if is_word else text}")
     try:
         changed = _parsed(type(config), flags, "train", default=config, config=(tyro.conf.FlagConversionOff,))
     except UsageError as error:

@@ -98,6 +98,8 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path, capsys: pytest.CaptureF
         ("corpus=reddit 3,4", ("reddit", "3,4")),
         ("loss.symmetric=false", False),
         ("loss.learn_scale=True", True),
+        ("optimizer.clip_norm=none", None),
+        ("name=none", "none"),
     ],
 )
 def test_lists_and_truths_are_set_as_people_write_them(change: str, expected: Any) -> None:
