@@ -15,9 +15,7 @@ from trainer.config_types import check_types
 Similarity = Literal["cosine", "dot"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 Remat = Literal["none", "full", "dots"]
-REMATS: tuple[Remat, ...] = get_args(Remat)
 Optimizer = Literal["adamw", "lamb", "lion", "adafactor", "sgd"]
-OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 Schedule = Literal["linear", "cosine", "wsd", "constant"]
 Decayed = Literal["matrices", "kernels", "all"]
 Initial = Literal["pretrained", "random"]

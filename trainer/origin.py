@@ -60,10 +60,10 @@ def different_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | 
 
 
 def different_encoder(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """As `different_data`, of tokenizer and encoder."""
+    """As `different_data`, of tokenizer and encoder; a checkpoint that does not say is taken to have the same."""
     for what in ("tokenizer", "encoder"):
-        if theirs[what] != ours[what]:
-            return f"{what} ({theirs[what][:12]}…, now {ours[what][:12]}…)"
+        if (before := theirs.get(what, ours[what])) != ours[what]:
+            return f"{what} ({before[:12]}…, now {ours[what][:12]}…)"
     return None
 
 

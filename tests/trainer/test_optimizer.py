@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainer.config import OPTIMIZERS, OptimizerConfig, TrainConfig
+from trainer.config import Optimizer, OptimizerConfig, TrainConfig
 from trainer.optimizer import decay_mask, learning_rate, make_optimizer
 
 
@@ -59,7 +59,7 @@ def test_what_decays_is_what_the_mask_names(decayed, expected: set[str]) -> None
     assert {path[-1].key for path, decays in found if decays} == expected
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", get_args(Optimizer))
 def test_every_optimizer_descends(name) -> None:
     options = {"adafactor": 0.05}.get(name, 0.02)
     optimizer = make_optimizer(config(name=name, learning_rate=options, warmup_steps=0, schedule="constant"))

@@ -12,8 +12,7 @@ import optax
 import pytest
 from batches import make_batch, random_pairs, tiny_encoder
 
-from trainer.config import REMATS, LossConfig, OptimizerConfig, PackConfig, TrainConfig
-from trainer.encoders import transformer
+from trainer.config import LossConfig, OptimizerConfig, PackConfig, TrainConfig
 from trainer.mesh import make_mesh, replicate, shard_batch
 from trainer.step import (
     batch_loss,
@@ -300,7 +299,3 @@ def test_a_loss_that_cannot_be_is_refused_in_one_line(fields, message):
 def test_a_config_of_a_loss_survives_json():
     options = learnt(similarity="dot", dimensions=(16, 8), dimension_weights=(1.0, 0.5))
     assert TrainConfig.from_json(json.loads(json.dumps(options.to_json()))) == options
-
-
-def test_the_choices_of_rematerialisation_are_the_encoders():
-    assert REMATS == transformer.REMATS

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from trainer.config import Remat
 from trainer.encoders.attention import Method, attention
 from trainer.encoders.config import EncoderConfig
 from trainer.encoders.dropout import Dropout
 from trainer.encoders.relative import RelativeBias
 
-Remat = Literal["none", "full", "dots"]
 REMATS: tuple[Remat, ...] = get_args(Remat)
 
 
